@@ -1,0 +1,1 @@
+"""The operator's desk: keys, accounts, users, streams, the embedded server."""

@@ -1,0 +1,129 @@
+"""One place renders a command's answer: text for people on stdout, one JSON envelope for machines, errors on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import IO, Any, NoReturn
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from signal_contract.envelope import Envelope, Problem
+from signal_contract.errors import CatalystError, ExitCode
+
+Render = Callable[[Console], None]
+
+
+def console(stream: IO[str] | None = None) -> Console:
+    """A console for stdout (or `stream`). Pipes and NO_COLOR get no styling; a pipe is not wrapped at 80 columns."""
+    target = stream or sys.stdout
+    is_terminal = target.isatty()
+    return Console(
+        file=target,
+        highlight=False,
+        soft_wrap=not is_terminal,
+        width=None if is_terminal else int(os.environ.get("COLUMNS", "160")),
+        no_color=True if os.environ.get("NO_COLOR") else None,
+    )
+
+
+def say(message: str) -> None:
+    """One line for people, on stderr: progress and what to do next. Plain text, never markup."""
+    console(sys.stderr).print(message, markup=False)
+
+
+def table(*columns: str, rows: Sequence[Sequence[Any]], title: str | None = None, empty: str = "nothing") -> Render:
+    """A renderer that prints rows as a table, or one line when there are none. Cells are text, never markup."""
+    from rich.text import Text
+
+    def render(out: Console) -> None:
+        if not rows:
+            out.print(empty, markup=False)
+            return
+        grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            right = column.startswith(">")
+            grid.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")
+        for row in rows:
+            grid.add_row(*(Text("–" if cell is None else str(cell)) for cell in row))
+        out.print(grid)
+
+    return render
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on one line of stdout, flushed: streams are JSON lines."""
+    sys.stdout.write(orjson.dumps(document, default=str).decode() + "\n")
+    sys.stdout.flush()
+
+
+def finish(envelope: Envelope, *, as_json: bool, render: Render | None = None) -> NoReturn:
+    """Print the answer and end with its exit status."""
+    if as_json:
+        print_json(envelope.as_dict())
+    else:
+        if render is not None:
+            render(console())
+        for problem in envelope.errors:
+            _complain(problem)
+    raise typer.Exit(int(envelope.exit_code))
+
+
+def _complain(problem: Problem) -> None:
+    say(f"error [{problem.code}]: {problem.message}")
+    if problem.hint:
+        say(f"  → {problem.hint}")
+
+
+def run_app(app: typer.Typer, name: str) -> NoReturn:
+    """Run a Typer application; the top of both commands and one of the two places with a broad except.
+
+    Expected errors become an answer with code, hint and exit status; `--json` anywhere makes it an envelope.
+    """
+    as_json = "--json" in sys.argv[1:]
+    command = " ".join([name, *(word for word in sys.argv[1:3] if not word.startswith("-"))])
+    try:
+        status = app(prog_name=name, standalone_mode=False)
+        code = int(status or 0)
+    except CatalystError as error:
+        code = _end(Envelope(command, None, error.exit_code, (Problem.from_error(error),)), as_json)
+    except KeyboardInterrupt:
+        code = int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # `catalyst … | head`: the reader has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:  # noqa: BLE001
+        code = _end_unexpected(error, command, as_json)
+    sys.exit(code)
+
+
+def _end(envelope: Envelope, as_json: bool) -> int:
+    if as_json:
+        print_json(envelope.as_dict())
+    else:
+        for problem in envelope.errors:
+            _complain(problem)
+    return int(envelope.exit_code)
+
+
+def _end_unexpected(error: Exception, command: str, as_json: bool) -> int:
+    exit_code = getattr(error, "exit_code", None)
+    show = getattr(error, "show", None)
+    if exit_code is not None and callable(show):  # typer's own: usage errors and aborts
+        if as_json:
+            message = str(getattr(error, "message", error))
+            print_json(Envelope(command, None, ExitCode.USAGE, (Problem("USAGE", message, "See --help."),)).as_dict())
+        else:
+            show()
+        return int(exit_code)
+    if os.environ.get("CATALYST_DEBUG"):
+        traceback.print_exc()
+    hint = "This is a fault in the program. Set CATALYST_DEBUG=1 to see where, and report it."
+    problem = Problem("UNEXPECTED", f"{error.__class__.__name__}: {error}", hint)
+    return _end(Envelope(command, None, ExitCode.UNEXPECTED, (problem,)), as_json)

@@ -1,0 +1,435 @@
+"""The one module that knows nats-py: opens a connection, asks, publishes, subscribes, and says what went wrong.
+
+No nats-py type leaves it. JetStream is spoken by plain requests (its API is JSON over subjects, NATS ADR-1), because
+nats-py's JetStream layer hides what matters here: denied permissions look like time-outs and error acks never resolve.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import nats
+import nats.errors
+import nats.js.errors
+import orjson
+from nats.aio.client import Client as NatsClient
+from nats.aio.msg import Msg as NatsMessage
+from nats.aio.subscription import Subscription as NatsSubscription
+
+from signal_contract.creds import Creds
+from signal_contract.errors import (
+    BrokerRefused,
+    CatalystError,
+    ConfigInvalid,
+    CredsExpired,
+    CredsInvalid,
+    CredsRevoked,
+    Denied,
+    DurableMissing,
+    LinkError,
+    PlaintextRefused,
+    RequestTimedOut,
+    ServerUnreachable,
+    StreamMissing,
+)
+
+_log = logging.getLogger("catalyst.link")
+
+_CLEAR, _SECURE = ("nats", "ws"), ("tls", "wss")
+# A restarted server can refuse for a moment until its resolver is loaded; a first connection has no such excuse.
+_AUTH_FAILURES_ALLOWED = 5
+
+# JetStream API err_code → our class (nats-server's errors.json is the source).
+_API_ERRORS: dict[int, type[LinkError]] = {10059: StreamMissing, 10014: DurableMissing}
+# Foreign error → our class; the first match counts, so subclasses stand before their bases.
+_FOREIGN: tuple[tuple[type[BaseException], type[CatalystError]], ...] = (
+    (nats.errors.AuthorizationError, Denied),
+    (nats.errors.InvalidUserCredentialsError, CredsInvalid),
+    (nats.errors.NoRespondersError, BrokerRefused),
+    (nats.errors.MaxPayloadError, BrokerRefused),
+    (nats.errors.BadSubjectError, BrokerRefused),
+    (nats.js.errors.NotFoundError, BrokerRefused),
+    (nats.js.errors.APIError, BrokerRefused),
+    (nats.errors.TimeoutError, RequestTimedOut),
+    (asyncio.TimeoutError, RequestTimedOut),
+    (nats.errors.Error, ServerUnreachable),
+    (OSError, ServerUnreachable),
+)
+
+
+class LinkEvent(StrEnum):
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    RECONNECTED = "reconnected"
+    DENIED = "denied"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkNotice:
+    """Something that happened to the connection, for logs, states and doctors."""
+
+    event: LinkEvent
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message as it arrived; nothing in it is trusted yet."""
+
+    subject: str
+    data: bytes
+    reply: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def status(self) -> str:
+        """The status code of a message without data (`408`, `503` …), or empty."""
+        return self.headers.get("Status", "")
+
+
+@dataclass(frozen=True, slots=True)
+class PubAck:
+    """JetStream's receipt: stored at `sequence`, or known already."""
+
+    stream: str
+    sequence: int
+    is_duplicate: bool
+
+
+Handler = Callable[[Delivery], Awaitable[None]]
+
+
+def mapped(error: BaseException) -> CatalystError:
+    """The error of our tree for a foreign one; authentication errors are told apart by the server's words."""
+    text = str(error).lower()
+    if "authorization violation" in text:
+        return Denied("the server refused these credentials", hint=_REFUSED_HINT)
+    if "authentication expired" in text:
+        return CredsExpired("the server says that these credentials have expired")
+    if "authentication revoked" in text:
+        return CredsRevoked("the server says that these credentials were revoked")
+    for foreign, ours in _FOREIGN:
+        if isinstance(error, foreign):
+            return ours(str(error) or error.__class__.__name__)
+    return LinkError(f"{error.__class__.__name__}: {error}")
+
+
+_REFUSED_HINT = (
+    "They may belong to another server, be revoked, or be used outside their hours or addresses. Ask the operator."
+)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def servers_checked(servers: Sequence[str]) -> list[str]:
+    """Return the addresses, or raise ConfigInvalid or PlaintextRefused (clear text beyond loopback)."""
+    if not servers:
+        raise ConfigInvalid("no server address is given")
+    for server in servers:
+        parts = urlsplit(server)
+        if parts.scheme not in (*_CLEAR, *_SECURE) or not parts.hostname:
+            raise ConfigInvalid(f"{server!r} is not a server address", hint="Such as tls://signals.example.org:4222")
+        if parts.username or parts.password:
+            raise ConfigInvalid("a server address must not hold a user or password", hint="Use a creds file.")
+        if parts.scheme in _CLEAR and not _is_loopback(parts.hostname):
+            raise PlaintextRefused(f"{server} would send everything in clear text")
+    return list(servers)
+
+
+class Link:
+    """One supervised connection. Reconnects for ever; ends for good when the server refuses the credentials.
+
+    `closed` is set when it ended; `failure` then holds the reason, or None after `close()`.
+    """
+
+    def __init__(self, creds: Creds | None, on_notice: Callable[[LinkNotice], None] | None = None) -> None:
+        self._nats = NatsClient()
+        self._creds = creds
+        self._on_notice = on_notice or (lambda notice: None)
+        self._asked: dict[str, set[asyncio.Future[Delivery]]] = {}
+        self._auth_failures = 0
+        self._was_up = False
+        self._last_error: BaseException | None = None
+        self._refused = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.closed = asyncio.Event()
+        self.failure: CatalystError | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        servers: Sequence[str],
+        creds: Creds | None,
+        *,
+        label: str,
+        connect_timeout_s: float = 5.0,
+        on_notice: Callable[[LinkNotice], None] | None = None,
+    ) -> Self:
+        """Connect; `label` is the connection's name in the server's monitoring.
+
+        Refused credentials end it at once (Denied), an absent server after `connect_timeout_s` (ServerUnreachable).
+        """
+        link = cls(creds, on_notice)
+        await link._connect(servers_checked(servers), label, connect_timeout_s)
+        return link
+
+    async def _connect(self, servers: list[str], label: str, timeout_s: float) -> None:
+        options: dict[str, Any] = {}
+        if self._creds is not None:
+            options = {"user_credentials": str(self._creds.path), "inbox_prefix": self._creds.inbox_prefix}
+        connecting = asyncio.create_task(
+            self._nats.connect(
+                servers,
+                name=label,
+                error_cb=self._on_error,
+                closed_cb=self._on_closed,
+                disconnected_cb=self._on_disconnected,
+                reconnected_cb=self._on_reconnected,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.2,  # type: ignore[arg-type]  # seconds; fractions work
+                connect_timeout=2,
+                ping_interval=15,
+                max_outstanding_pings=2,
+                # `tls://` without this would fall back to clear text against a plaintext server.
+                tls_handshake_first=any(urlsplit(each).scheme == "tls" for each in servers),
+                **options,
+            ),
+            name="link-connect",
+        )
+        refused = asyncio.create_task(self._refused.wait(), name="link-refused")
+        try:
+            await asyncio.wait({connecting, refused}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done() and not connecting.cancelled() and connecting.exception() is None:
+                self._was_up = True
+                self._on_notice(
+                    LinkNotice(
+                        LinkEvent.CONNECTED, str(self._nats.connected_url.netloc if self._nats.connected_url else "")
+                    )
+                )
+                return
+        finally:
+            refused.cancel()
+            if not connecting.done():
+                connecting.cancel()
+            await asyncio.gather(connecting, refused, return_exceptions=True)
+        raise await self._why_not(connecting, servers)
+
+    async def _why_not(self, connecting: asyncio.Task[None], servers: list[str]) -> CatalystError:
+        cause = None if connecting.cancelled() else connecting.exception()
+        reason = self.failure or mapped(cause or self._last_error or OSError("no answer"))
+        await self.close()
+        if isinstance(reason, ServerUnreachable | RequestTimedOut):
+            return ServerUnreachable(f"cannot reach {', '.join(servers)}: {self._last_error or cause or 'no answer'}")
+        return reason
+
+    # What nats-py reports -------------------------------------------------------------------------------------
+
+    async def _on_error(self, error: Exception) -> None:
+        self._last_error = error
+        text = str(error)
+        if "permissions violation" in text.lower():
+            self._deny(text)
+            return
+        reason = mapped(error)
+        if isinstance(reason, Denied):
+            self._auth_failures += 1
+            if not self._was_up or self._auth_failures > _AUTH_FAILURES_ALLOWED or type(reason) is not Denied:
+                self._give_up(reason)
+
+    def _give_up(self, reason: CatalystError) -> None:
+        self.failure = self.failure or reason
+        self._refused.set()
+        if self._was_up:
+            task = asyncio.create_task(self._nats.close(), name="link-give-up")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _deny(self, text: str) -> None:
+        # The server names the subject in lower case: Permissions Violation for Publish to "x" / Subscription to "x".
+        found = re.search(r'"([^"]+)"', text)
+        subject = found.group(1) if found else ""
+        for future in self._asked.get(subject.lower(), ()):
+            if not future.done():
+                future.set_exception(Denied(f"the server denies these credentials {subject}"))
+        self._on_notice(LinkNotice(LinkEvent.DENIED, text.removeprefix("nats: ")))
+
+    async def _on_closed(self) -> None:
+        last = self._nats.last_error
+        if self.failure is None and last is not None and not isinstance(last, nats.errors.ConnectionClosedError):
+            reason = mapped(last)
+            self.failure = reason if isinstance(reason, Denied) else None
+        self.closed.set()
+        self._on_notice(LinkNotice(LinkEvent.CLOSED, self.failure.message if self.failure else ""))
+
+    async def _on_disconnected(self) -> None:
+        self._on_notice(LinkNotice(LinkEvent.DISCONNECTED, str(self._last_error or "")))
+
+    async def _on_reconnected(self) -> None:
+        self._auth_failures = 0
+        self._on_notice(LinkNotice(LinkEvent.RECONNECTED))
+
+    # What we ask of it ----------------------------------------------------------------------------------------
+
+    @property
+    def is_connected(self) -> bool:
+        return self._nats.is_connected
+
+    def new_inbox(self) -> str:
+        """A fresh subject below this user's own inbox."""
+        return str(self._nats.new_inbox())
+
+    async def publish(
+        self, subject: str, data: bytes = b"", *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send without waiting for an answer; while reconnecting it is buffered."""
+        try:
+            await self._nats.publish(subject, data, reply=reply, headers=dict(headers) if headers else None)
+        except (nats.errors.Error, OSError) as error:
+            raise mapped(error) from error
+
+    async def request(
+        self, subject: str, data: bytes = b"", *, timeout_s: float = 5.0, headers: Mapping[str, str] | None = None
+    ) -> Delivery:
+        """Ask and wait for one answer. Raises Denied (at once), RequestTimedOut, BrokerRefused (nobody listens)."""
+        answer: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
+        waiting = self._asked.setdefault(subject.lower(), set())
+        waiting.add(answer)
+        asking = asyncio.create_task(self._ask(subject, data, timeout_s, headers, answer), name=f"ask {subject}")
+        try:
+            return await answer
+        finally:
+            asking.cancel()
+            waiting.discard(answer)
+            if not waiting:
+                self._asked.pop(subject.lower(), None)
+            with contextlib.suppress(asyncio.CancelledError):
+                await asking
+
+    async def _ask(
+        self,
+        subject: str,
+        data: bytes,
+        timeout_s: float,
+        headers: Mapping[str, str] | None,
+        answer: asyncio.Future[Delivery],
+    ) -> None:
+        try:
+            message = await self._nats.request(
+                subject, data, timeout=timeout_s, headers=dict(headers) if headers else None
+            )
+        except (nats.errors.Error, OSError) as error:
+            if not answer.done():
+                reason = mapped(error)
+                answer.set_exception(
+                    RequestTimedOut(f"no answer to {subject} within {timeout_s:g} s")
+                    if isinstance(reason, RequestTimedOut)
+                    else reason
+                )
+        else:
+            if not answer.done():
+                answer.set_result(_delivery(message))
+
+    async def api(
+        self, subject: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = 5.0
+    ) -> dict[str, Any]:
+        """One JetStream API call; an error in the answer is raised: StreamMissing, DurableMissing, BrokerRefused."""
+        reply = await self.request(subject, orjson.dumps(body) if body is not None else b"", timeout_s=timeout_s)
+        answer = orjson.loads(reply.data)
+        raise_api_error(answer)
+        return dict(answer)
+
+    async def publish_stored(
+        self, subject: str, data: bytes, *, headers: Mapping[str, str], timeout_s: float = 5.0
+    ) -> PubAck:
+        """Publish into a stream and wait for the receipt. Raises StreamMissing when no stream takes the subject."""
+        try:
+            reply = await self.request(subject, data, headers=headers, timeout_s=timeout_s)
+        except BrokerRefused as error:
+            raise StreamMissing(f"no stream takes {subject}") from error
+        answer = orjson.loads(reply.data)
+        raise_api_error(answer)
+        return PubAck(str(answer["stream"]), int(answer["seq"]), bool(answer.get("duplicate", False)))
+
+    async def subscribe(self, subject: str, handler: Handler) -> Subscription:
+        """Call `handler` for each message, one at a time and in order. A denial is told by LinkEvent.DENIED."""
+
+        async def on_message(message: NatsMessage) -> None:
+            await handler(_delivery(message))
+
+        try:
+            return Subscription(await self._nats.subscribe(subject, cb=on_message))
+        except nats.errors.Error as error:
+            raise mapped(error) from error
+
+    async def flush(self, timeout_s: float = 5.0) -> None:
+        """Wait until the server has seen all that was sent."""
+        try:
+            await self._nats.flush(timeout=max(1, round(timeout_s)))
+        except (nats.errors.Error, OSError) as error:
+            raise mapped(error) from error
+
+    async def reconnect(self) -> None:
+        """Connect anew, reading the creds file again (used when it was replaced)."""
+        await self._nats.force_reconnect()
+
+    async def close(self) -> None:
+        """End the connection; sends what is buffered. Never hangs and never raises."""
+        # nats-py's close can hang while it reconnects over TLS or WebSocket.
+        with contextlib.suppress(nats.errors.Error, OSError, asyncio.TimeoutError):
+            await asyncio.wait_for(self._nats.close(), timeout=2.0)
+        self.closed.set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class Subscription:
+    """A running subscription."""
+
+    def __init__(self, subscription: NatsSubscription) -> None:
+        self._subscription = subscription
+
+    async def unsubscribe(self) -> None:
+        with contextlib.suppress(nats.errors.Error):
+            await self._subscription.unsubscribe()
+
+
+@contextlib.asynccontextmanager
+async def opened(servers: Sequence[str], creds: Creds | None, *, label: str, **options: Any) -> AsyncIterator[Link]:
+    """`async with opened(...) as link`: connect, and close whatever happens."""
+    link = await Link.open(servers, creds, label=label, **options)
+    try:
+        yield link
+    finally:
+        await link.close()
+
+
+def _delivery(message: NatsMessage) -> Delivery:
+    return Delivery(message.subject, message.data, message.reply, message.headers or {})
+
+
+def raise_api_error(answer: Any) -> None:
+    """Raise the error that a JetStream answer holds, if any."""
+    error = answer.get("error") if isinstance(answer, dict) else {"description": "not a JSON object"}
+    if not error:
+        return
+    kind = _API_ERRORS.get(int(error.get("err_code", 0)), BrokerRefused)
+    raise kind(f"the server answers: {error.get('description', 'unknown error')} ({error.get('err_code', '?')})")

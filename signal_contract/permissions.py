@@ -1,0 +1,104 @@
+"""Who may do what, as data. Minting, documentation and the permission tests all read this table.
+
+Users live in account FRIENDS, which has no JetStream and imports only what it needs: the server answers requests with
+the account's authority, so within the stream's own account any user could aim a reply at `$JS.API.STREAM.DELETE…`.
+`{{name()}}` is filled in by the server from the user's JWT (scoped signing keys).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from signal_contract.subject import HEARTBEAT_PUBLISHER
+from signal_contract.topology import FEEDBACK_KINDS, STREAM, Account
+
+NAME = "{{name()}}"
+
+
+class RoleName(StrEnum):
+    PUBLISHER = "publisher"
+    SUBSCRIBER = "subscriber"
+    MONITOR = "monitor"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One scoped signing key's template. Everything that is not listed is denied.
+
+    `max_subscriptions` and `max_payload_bytes` close the connection when exceeded (measured on 2.15).
+    """
+
+    name: RoleName
+    account: Account
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    max_subscriptions: int
+    max_payload_bytes: int
+    connection_types: tuple[str, ...] = ("STANDARD", "WEBSOCKET")
+
+
+_OWN_INBOX = f"_INBOX_{NAME}.>"
+_API = "$JS.API"
+
+ROLES: dict[RoleName, Role] = {
+    role.name: role
+    for role in (
+        Role(
+            RoleName.SUBSCRIBER,
+            Account.FRIENDS,
+            publish=(
+                f"FEED.CONSUMER.INFO.{STREAM}.sub_{NAME}",
+                f"FEED.CONSUMER.MSG.NEXT.{STREAM}.sub_{NAME}",
+                f"$JS.ACK.{STREAM}.sub_{NAME}.>",
+                f"$JS.ACK.*.*.{STREAM}.sub_{NAME}.>",
+                *(f"feedback.{NAME}.{kind}" for kind in FEEDBACK_KINDS),
+            ),
+            subscribe=(_OWN_INBOX, HEARTBEAT_PUBLISHER),
+            max_subscriptions=10,
+            max_payload_bytes=16 * 1024,
+        ),
+        Role(
+            RoleName.PUBLISHER,
+            Account.SIGNALS,
+            publish=("signals.*.*", HEARTBEAT_PUBLISHER),
+            subscribe=(_OWN_INBOX,),
+            max_subscriptions=10,
+            max_payload_bytes=96 * 1024,
+        ),
+        Role(
+            RoleName.MONITOR,
+            Account.SIGNALS,
+            publish=(
+                f"{_API}.STREAM.INFO.{STREAM}",
+                f"{_API}.CONSUMER.INFO.{STREAM}.*",
+                f"{_API}.CONSUMER.LIST.{STREAM}",
+            ),
+            subscribe=(_OWN_INBOX, "signals.*.*", "control.all.*", "control.user.*.*", "heartbeat.>"),
+            max_subscriptions=20,
+            max_payload_bytes=16 * 1024,
+        ),
+        Role(
+            RoleName.ADMIN,
+            Account.SIGNALS,
+            publish=(
+                f"{_API}.INFO",
+                f"{_API}.STREAM.CREATE.{STREAM}",
+                f"{_API}.STREAM.UPDATE.{STREAM}",
+                f"{_API}.STREAM.INFO.{STREAM}",
+                f"{_API}.STREAM.MSG.GET.{STREAM}",
+                f"{_API}.CONSUMER.CREATE.{STREAM}.>",
+                f"{_API}.CONSUMER.DELETE.{STREAM}.*",
+                f"{_API}.CONSUMER.INFO.{STREAM}.*",
+                f"{_API}.CONSUMER.LIST.{STREAM}",
+                f"{_API}.CONSUMER.NAMES.{STREAM}",
+                "control.all.*",
+                "control.user.*.*",
+            ),
+            subscribe=(_OWN_INBOX,),
+            max_subscriptions=20,
+            max_payload_bytes=96 * 1024,
+        ),
+    )
+}
