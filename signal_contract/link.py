@@ -118,10 +118,12 @@ def mapped(error: BaseException) -> CatalystError:
         return CredsExpired("the server says that these credentials have expired")
     if "authentication revoked" in text:
         return CredsRevoked("the server says that these credentials were revoked")
-    for foreign, ours in _FOREIGN:
-        if isinstance(error, foreign):
-            return ours(str(error) or error.__class__.__name__)
-    return LinkError(f"{error.__class__.__name__}: {error}")
+    return kind_of(type(error))(str(error) or error.__class__.__name__)
+
+
+def kind_of(foreign: type[BaseException]) -> type[CatalystError]:
+    """The class of our tree that a foreign error class becomes; LinkError itself when it is on no line of the table."""
+    return next((ours for theirs, ours in _FOREIGN if issubclass(foreign, theirs)), LinkError)
 
 
 _REFUSED_HINT = (

@@ -42,6 +42,8 @@ def _decode(text: str) -> bytes:
         raise CredsInvalid("a key is not valid base32") from error
     if len(raw) < 3 or struct.pack("<H", binascii.crc_hqx(raw[:-2], 0)) != raw[-2:]:
         raise CredsInvalid("a key fails its checksum: a character is missing or changed")
+    if _encode(raw[:-2]) != text:  # base32 leaves spare bits in the last character
+        raise CredsInvalid("a key is not in its canonical form")
     return raw[:-2]
 
 

@@ -34,8 +34,9 @@ def _from_b64url(text: str, prefix: str) -> bytes:
 
 
 def _signed_bytes(subject: str, payload: bytes) -> bytes:
-    # The newline cannot occur in a subject, so (subject, payload) is recovered from the bytes in one way only.
-    return _DOMAIN + subject.encode() + b"\n" + payload
+    # The subject's length comes first: (subject, payload) is recovered from the bytes in one way only.
+    name = subject.encode()
+    return _DOMAIN + len(name).to_bytes(4, "big") + name + payload
 
 
 @dataclass(frozen=True, slots=True)
