@@ -30,7 +30,8 @@ CatalystError
 │   ├── ServerConfigRefused nats-server does not accept its configuration
 │   ├── ServerNotPermitted  the system forbids the port or a directory
 │   └── StoreDamaged        JetStream's files cannot be used, or are not the ones of before
-└── StorageFailed           disk full, file damaged
+├── StorageFailed           disk full, file damaged
+└── DemoFailed              a step of the demonstration did not work
 """
 
 from __future__ import annotations
@@ -271,6 +272,11 @@ class StorageFailed(CatalystError):
     code = "STORAGE_FAILED"
     exit_code = ExitCode.STORAGE
     hint = "Free disk space or check the file, then run the command again."
+
+
+class DemoFailed(CatalystError):
+    code = "DEMO_FAILED"
+    hint = "Run it again with --keep, look at the files that it leaves, and report it."
 
 
 def all_errors(root: type[CatalystError] = CatalystError) -> list[type[CatalystError]]:

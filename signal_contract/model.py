@@ -48,7 +48,10 @@ def _instant(value: Any) -> datetime:
         value = datetime.fromisoformat(value)
     if not isinstance(value, datetime) or value.utcoffset() is None:
         raise ValueError("a time is RFC 3339 with an offset, such as 2026-01-02T14:30:00Z")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("the time lies outside the calendar") from error
 
 
 def _instant_text(value: datetime) -> str:

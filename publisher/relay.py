@@ -1,0 +1,173 @@
+"""Drains the outbox into the stream: strictly in order, one message in flight, the same message id on every retry.
+
+A receipt that got lost on the way makes the retry a duplicate in the stream, not a second message. One relay drains
+an outbox at a time, held by `<outbox>.relay.lock`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+
+from publisher.circuit import Circuit
+from publisher.outbox import Entry, Outbox, Receipt
+from signal_contract.errors import (
+    AlreadyRunning,
+    CatalystError,
+    Denied,
+    LinkError,
+    PlaintextRefused,
+    StreamMissing,
+)
+from signal_contract.link import PubAck
+from signal_contract.signing import MESSAGE_ID_HEADER, SIGNATURE_HEADER
+
+_BATCH = 256
+_ATTEMPT_S = 2.0
+_CONNECT_S = 5.0
+# A restarted server takes connections a moment before its stream answers.
+_STREAM_GRACE_S = 2.0
+_LOCK_POLL_S = 0.05
+
+
+class Wire(Protocol):
+    """What the relay needs of a connection; `signal_contract.link.Link` is the real one."""
+
+    closed: asyncio.Event
+    failure: CatalystError | None
+
+    async def publish_stored(
+        self, subject: str, data: bytes, *, headers: Mapping[str, str], timeout_s: float = ...
+    ) -> PubAck: ...
+
+    async def close(self) -> None: ...
+
+
+Dial = Callable[[float], Awaitable[Wire]]
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What a drain achieved: receipts in order, how many still wait, and why it ended before the last one."""
+
+    receipts: tuple[Receipt, ...]
+    waiting: int
+    failure: CatalystError | None = None
+
+
+def is_final(error: CatalystError, failing_for_s: float) -> bool:
+    """Whether trying again is pointless: refused credentials, clear text, or a stream that stays missing."""
+    if isinstance(error, StreamMissing):
+        return failing_for_s >= _STREAM_GRACE_S
+    return isinstance(error, Denied | PlaintextRefused) or not isinstance(error, LinkError)
+
+
+class Relay:
+    """Owns the connection, which it dials when first needed and keeps between drains.
+
+    `dial(timeout_s)` opens a connection; `on_receipt` is told of every receipt as it comes.
+    """
+
+    def __init__(self, outbox: Outbox, dial: Dial, *, on_receipt: Callable[[Receipt], None] | None = None) -> None:
+        self._outbox = outbox
+        self._dial = dial
+        self._on_receipt = on_receipt or (lambda receipt: None)
+        self._wire: Wire | None = None
+        self.circuit = Circuit()
+
+    async def drain(self, *, timeout_s: float) -> Drained:
+        """Send until nothing waits, or until `timeout_s` seconds pass without a receipt. Raises StorageFailed only."""
+        receipts: list[Receipt] = []
+        failure: CatalystError | None = None
+        async with self._held(timeout_s) as is_held:
+            if not is_held:
+                failure = AlreadyRunning(
+                    "another publish is sending from this outbox", hint="It sends these signals as well: let it end."
+                )
+            while failure is None and (batch := await asyncio.to_thread(self._outbox.pending, _BATCH)):
+                for entry in batch:
+                    answer = await self._deliver(entry, timeout_s)
+                    if isinstance(answer, CatalystError):
+                        failure = answer
+                        break
+                    receipts.append(answer)
+        waiting = (await asyncio.to_thread(self._outbox.counts)).pending
+        return Drained(tuple(receipts), waiting, failure if waiting else None)
+
+    @asynccontextmanager
+    async def _held(self, timeout_s: float) -> AsyncIterator[bool]:
+        """The relay's lock, waited for as long as the relay that holds it makes progress."""
+        lock = FileLock(f"{self._outbox.path}.relay.lock", mode=0o600, thread_local=False)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout_s
+        least = (await asyncio.to_thread(self._outbox.counts)).pending
+        while True:
+            try:
+                lock.acquire(timeout=0)
+                break
+            except Timeout:
+                pending = (await asyncio.to_thread(self._outbox.counts)).pending
+                if pending < least:
+                    deadline, least = clock() + timeout_s, pending
+                if clock() >= deadline or not pending:
+                    break
+                await asyncio.sleep(_LOCK_POLL_S)
+        try:
+            yield lock.is_locked
+        finally:
+            lock.release()
+
+    async def _deliver(self, entry: Entry, timeout_s: float) -> Receipt | CatalystError:
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        while True:
+            left_s = started + timeout_s - clock()
+            try:
+                ack = await self._attempt(entry, left_s)
+            except CatalystError as error:
+                reason = error
+            else:
+                return await self._confirm(entry, ack)
+            self.circuit = self.circuit.failed()
+            pause_s = self.circuit.pause_s(random.random())  # noqa: S311  # jitter, not a secret
+            if is_final(reason, clock() - started) or clock() + pause_s >= started + timeout_s:
+                return reason
+            await asyncio.sleep(pause_s)
+
+    async def _attempt(self, entry: Entry, left_s: float) -> PubAck:
+        wire = await self._connected(left_s)
+        headers = {MESSAGE_ID_HEADER: entry.message_id, SIGNATURE_HEADER: entry.signature}
+        try:
+            return await wire.publish_stored(
+                entry.subject, entry.payload, headers=headers, timeout_s=max(0.1, min(_ATTEMPT_S, left_s))
+            )
+        except LinkError as error:
+            raise (wire.failure or error) from error
+
+    async def _connected(self, left_s: float) -> Wire:
+        if self._wire is not None and self._wire.closed.is_set():
+            self._wire = None
+        if self._wire is None:
+            self._wire = await self._dial(max(0.1, min(_CONNECT_S, left_s)))
+        return self._wire
+
+    async def _confirm(self, entry: Entry, ack: PubAck) -> Receipt:
+        receipt = Receipt(entry.message_id, ack.sequence, ack.is_duplicate)
+        # One commit a receipt: what is resent after the stream's duplicate window would be stored twice.
+        await asyncio.to_thread(self._outbox.confirm, receipt, now=datetime.now(UTC))
+        self.circuit = self.circuit.succeeded()
+        self._on_receipt(receipt)
+        return receipt
+
+    async def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._wire is not None:
+            await self._wire.close()
+            self._wire = None

@@ -1,0 +1,91 @@
+"""Where the publisher's server, credentials, signing key and outbox are: `<data>/publisher/settings.json`.
+
+The operator's `catalyst up` writes it. It names files; it holds no secrets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import platformdirs
+
+from signal_contract.creds import Creds, read_creds, read_secret
+from signal_contract.errors import ConfigInvalid, CredsInvalid, InputError, NotFound
+from signal_contract.link import servers_checked
+from signal_contract.signing import Signer
+
+_MAX_BYTES = 64 * 1024
+_TEXT_KEYS = ("creds", "signing_seed", "outbox")
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherSettings:
+    """Everything a SignalPublisher needs; the secrets inside show their public halves only."""
+
+    servers: tuple[str, ...]
+    creds: Creds
+    signer: Signer
+    outbox: Path
+
+
+def default_data_dir() -> Path:
+    """The operator's data directory when neither `--data` nor CATALYST_DATA names one."""
+    return Path(platformdirs.user_data_dir("catalyst-signals"))
+
+
+def read_settings(data: Path, *, now: datetime) -> PublisherSettings:
+    """Read the settings below a data directory, and the secrets they point to (their mode is checked).
+
+    Raises NotFound when `catalyst up` was never run there, ConfigInvalid, CredsInvalid or CredsExpired.
+    """
+    path = data / "publisher" / "settings.json"
+    document = _document(path)
+    home = path.parent
+    seed_path = home / document["signing_seed"]
+    return PublisherSettings(
+        servers=tuple(servers_checked(document["servers"])),
+        creds=read_creds(home / document["creds"], role="publisher", now=now),
+        signer=_signer(seed_path),
+        outbox=home / document["outbox"],
+    )
+
+
+def _signer(path: Path) -> Signer:
+    try:
+        return Signer.from_secret_text(read_secret(path, what="signing seed"))
+    except InputError as error:
+        raise CredsInvalid(
+            f"{path} does not hold a signing seed", hint="Restore it from a backup of the data directory."
+        ) from error
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ConfigInvalid(f"{path} is too large to be a settings file")
+        document = orjson.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"there are no publisher settings in {path.parent}",
+            hint="Run `catalyst up` first, or name its directory with --data or CATALYST_DATA.",
+        ) from error
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise ConfigInvalid(f"{path} cannot be read: {error}") from error
+    violations = _violations(document)
+    if violations:
+        raise ConfigInvalid(f"{path} has mistakes", violations=violations, hint="`catalyst up` writes it anew.")
+    return dict(document)
+
+
+def _violations(document: Any) -> tuple[str, ...]:
+    if not isinstance(document, dict):
+        return ("it is not a JSON object",)
+    servers = document.get("servers")
+    is_list = isinstance(servers, list) and servers and all(isinstance(each, str) for each in servers)
+    texts = [f"{key}: a file name" for key in _TEXT_KEYS if not (isinstance(document.get(key), str) and document[key])]
+    unknown = [f"{key}: not a setting" for key in document if key not in ("servers", *_TEXT_KEYS)]
+    return tuple([*([] if is_list else ["servers: a list of addresses"]), *texts, *unknown])

@@ -1,0 +1,99 @@
+"""`catalyst up`: the server in the foreground, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from signal_admin.cli.options import DataOption
+from signal_contract.cli.answer import print_json, say
+from signal_contract.cli.interrupts import Interrupts
+from signal_contract.envelope import Envelope
+
+if TYPE_CHECKING:
+    from signal_admin.up import Up, UpSettings
+
+
+def up(
+    data: DataOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; -1 takes a random one.")] = 4222,
+    monitor_port: Annotated[int, typer.Option(help="nats-server's monitoring on 127.0.0.1; 0 is off.")] = 0,
+    nats_server: Annotated[
+        Path | None, typer.Option(help="The nats-server to run.", show_default="the installed one")
+    ] = None,
+    max_store: Annotated[str, typer.Option(help="Disk space the server may use, such as 512MB.")] = "4GB",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout when it is ready.")] = False,
+) -> None:
+    """Start the server with accounts, stream and durables, and keep it running until Ctrl-C.
+
+    Example: catalyst up
+    """
+    from signal_admin.server.config import bytes_from
+    from signal_admin.up import UpSettings
+
+    settings = UpSettings(host, port, monitor_port, nats_server, bytes_from(max_store))
+    _warn_of_clear_text(host)
+    raise typer.Exit(asyncio.run(_up(data, settings, as_json)))
+
+
+def _warn_of_clear_text(host: str) -> None:
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        say(f"warning: listening on {host} in clear text. Agents refuse that from another machine;")
+        say("  put a TLS proxy in front of it, and let nobody but the proxy reach this port.")
+
+
+async def _up(data: Path | None, settings: UpSettings, as_json: bool) -> int:
+    from signal_admin.up import brought_up
+
+    task: asyncio.Task[int] | None = asyncio.current_task()
+    assert task is not None  # noqa: S101  # runs inside asyncio.run
+    started: list[Up] = []
+
+    def stop() -> None:
+        task.cancel()
+
+    def kill() -> None:
+        for each in started:
+            each.supervisor.kill()
+
+    interrupts = Interrupts(
+        stop=stop,
+        hurry=kill,
+        message="stopping the server (Ctrl-C again to kill it)",
+    )
+    say("starting nats-server …")
+    try:
+        async with brought_up(data, settings, say) as running:
+            started.append(running)
+            _show_ready(running, as_json)
+            await running.watching
+    except asyncio.CancelledError:
+        say("stopped")
+    return int(interrupts.exit_code)
+
+
+def _show_ready(up: Up, as_json: bool) -> None:
+    facts = {
+        "url": up.running.url,
+        "data": str(up.desk.root),
+        "pid": os.getpid(),
+        "nats_pid": up.running.nats_pid,
+        "nats_server": up.version,
+        "monitor_url": up.running.monitor_url,
+    }
+    if as_json:
+        print_json(Envelope("catalyst up", facts).as_dict())
+        return
+    say(f"ready: {up.running.url} (nats-server {up.version}, data in {up.desk.root})")
+    if up.running.monitor_url:
+        say(f"monitoring, for this machine only: {up.running.monitor_url}")
+    say("next, in another terminal:")
+    say("  catalyst user add alice --catalysts fda,acquisition    invite a friend")
+    say("  catalyst publish signals.jsonl                         publish the classifier's output")
+    say("  subscriber-agent run --config alice.yaml               run the agent of a friend")
+    say("Ctrl-C stops the server; nothing is lost by that.")

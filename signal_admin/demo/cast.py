@@ -1,0 +1,45 @@
+"""Who plays in the demonstration: two friends with different entitlements and different rules. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Friend:
+    """A friend, what he may read, and the rules he has set himself (the `risk` part of his config)."""
+
+    name: str
+    catalysts: tuple[str, ...]
+    risk: tuple[tuple[str, str], ...]
+    in_words: str
+
+
+# A day's worth of signals goes out within seconds here, hence the higher rate and number of positions.
+_BUSY = (("max_orders_per_minute", "60"), ("max_open_positions", "8"))
+
+ALICE = Friend(
+    "alice",
+    ("fda", "clinical", "partnership", "distress"),
+    (("sizing", "fixed_usd"), ("fixed_usd", "500"), ("max_price_usd", "20"), *_BUSY),
+    "reads fda, clinical, partnership, distress; 500 USD a trade",
+)
+BOB = Friend(
+    "bob",
+    ("M&A", "advanced_therapies"),
+    (
+        ("sizing", "percent_of_equity"),
+        ("equity_percent", "5"),
+        ("min_confidence", "0.95"),
+        ("max_price_usd", "10"),
+        *_BUSY,
+    ),
+    "reads M&A, advanced_therapies; 5 % of equity, only at confidence 0.95 and more",
+)
+FRIENDS = (ALICE, BOB)
+
+
+def config_with_rules(starter: str, friend: Friend) -> str:
+    """A starter config with this friend's own rules in place of `risk: {}`."""
+    rules = "\n".join(f"  {key}: {value}" for key, value in friend.risk)
+    return starter.replace("risk: {}", f"risk:\n{rules}")

@@ -1,0 +1,37 @@
+"""The starter config of a new user: a file that works as it is, on paper money. Its format belongs to the agent."""
+
+from __future__ import annotations
+
+import json
+from string import Template
+
+_TEMPLATE = Template("""\
+# Config of ${name}'s subscriber-agent. It works as it is: with paper money, at your own pace.
+#   start it:          subscriber-agent run --config ${name}.yaml
+#   what it is doing:  subscriber-agent status --config ${name}.yaml
+#   why it did that:   subscriber-agent explain <signal id> --config ${name}.yaml
+# This file and ${name}.creds belong together. The creds file is a password: keep it to yourself.
+
+# Where the signals come from.
+servers: [${url}]
+
+# Who you are, as a path relative to this file.
+creds: ${name}.creds
+
+# Only signals signed by this key are looked at. Change it only when your operator tells you to, in person.
+publisher_key: ${publisher_key}
+
+# notify: show what would be traded, trade nothing.   paper: trade with pretend money.
+mode: paper
+
+# The engine that carries out accepted signals. This one is a simulation; the amount is pretend US dollars.
+engine: {kind: paper, start_cash_usd: "10000"}
+
+# Your own limits. Empty means: every default applies, and the defaults are careful ones.
+risk: {}
+""")
+
+
+def starter_yaml(name: str, url: str, publisher_key: str) -> str:
+    """The file's text; `name` is a valid user name, `publisher_key` of the form ed25519:…"""
+    return _TEMPLATE.substitute(name=name, url=json.dumps(url), publisher_key=json.dumps(publisher_key))

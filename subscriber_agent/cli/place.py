@@ -1,0 +1,94 @@
+"""Where this agent's files are, and the options that say so in every command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from signal_contract.errors import NotFound
+
+if TYPE_CHECKING:
+    from signal_contract.creds import Creds
+    from subscriber_agent.config import AgentConfig
+    from subscriber_agent.journal import Journal
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="Your config file.",
+        envvar="SUBSCRIBER_AGENT_CONFIG",
+        show_default="agent.yaml in the system's place for settings",
+    ),
+]
+CredsOption = Annotated[Path | None, typer.Option("--creds", help="Your creds file, instead of the one in the config.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer as one JSON document on stdout.")]
+
+
+def config_path(chosen: Path | None) -> Path:
+    """The config file: as chosen, else agent.yaml in the user's config directory. Raises NotFound."""
+    import platformdirs
+
+    path = chosen or Path(platformdirs.user_config_dir("subscriber-agent", appauthor=False)) / "agent.yaml"
+    if not path.is_file():
+        raise NotFound(
+            f"there is no config file {path}", hint="Name yours with --config; your operator sent it to you."
+        )
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One identity on this machine: its config, its creds, its journal's directory."""
+
+    config_file: Path
+    config: AgentConfig
+    creds: Creds
+
+    @property
+    def data(self) -> Path:
+        return self.config.data_dir(self.creds.user)
+
+    @property
+    def journal_file(self) -> Path:
+        from subscriber_agent.journal.journal import JOURNAL_FILE
+
+        return self.data / JOURNAL_FILE
+
+    @property
+    def lock_file(self) -> Path:
+        return self.data / "agent.lock"
+
+    def journal(self, *, read_only: bool = True) -> Journal:
+        """The journal beside a possibly running agent; raises NotFound before the first run."""
+        from subscriber_agent.journal import Journal
+
+        return Journal.open(self.journal_file, read_only=read_only, is_owner=False)
+
+    def is_running(self) -> bool:
+        """Whether an agent holds this identity on this machine."""
+        import filelock
+
+        if not self.lock_file.exists():
+            return False
+        lock = filelock.FileLock(self.lock_file)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            return True
+        lock.release()
+        return False
+
+
+def open_place(config: Path | None, creds: Path | None = None) -> Place:
+    """Read config and creds. Raises NotFound, ConfigInvalid, CredsInvalid."""
+    from signal_contract.creds import read_creds
+    from subscriber_agent.config import load_config
+
+    path = config_path(config)
+    loaded = load_config(path, creds=creds)
+    return Place(path, loaded, read_creds(loaded.creds, role="subscriber"))

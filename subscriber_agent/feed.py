@@ -1,0 +1,144 @@
+"""The pull loop's shell: asks as `pull` says, collects what arrives, acknowledges what the journal has committed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+
+import orjson
+
+from signal_contract.errors import Denied, DurableMissing, LinkError
+from signal_contract.link import Delivery, Link
+from signal_contract.topology import SECOND_NS, info_subject, is_own_ack, pull_subject
+from subscriber_agent import pull
+from subscriber_agent.pull import Pull
+
+_log = logging.getLogger("catalyst.feed")
+
+# A durable that is gone answers 503 or 409; a restarting server does so for a moment too.
+_TROUBLE_BEFORE_ASKING = 3
+
+
+class Feed:
+    """Delivers batches from this user's durable until it is closed or the link ends.
+
+    Messages whose reply is not an acknowledgement on the own durable are dropped: another user could have aimed them.
+    """
+
+    def __init__(self, link: Link, user: str) -> None:
+        self._link = link
+        self._user = user
+        self._inbox = link.new_inbox()
+        self._state = Pull()
+        self._arrived: list[Delivery] = []
+        self._wake = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._clock: Callable[[], float] = asyncio.get_running_loop().time
+        self.stray = 0
+
+    async def batches(self, *, idle_s: float) -> AsyncIterator[list[Delivery]]:
+        """Yield what has arrived, in order, as soon as there is any; an empty batch after `idle_s` with nothing.
+
+        Raises DurableMissing, Denied, or why the link ended.
+        """
+        subscription = await self._link.subscribe(f"{self._inbox}.*", self._on_message)
+        asking = asyncio.create_task(self._ask_forever(), name="feed-pull")
+        try:
+            while True:
+                await self._something_or_end(asking, idle_s)
+                batch, self._arrived = self._arrived, []
+                self._ready.clear()
+                yield batch
+        finally:
+            asking.cancel()
+            with contextlib.suppress(asyncio.CancelledError, LinkError):
+                await asking
+            await subscription.unsubscribe()
+
+    async def _something_or_end(self, asking: asyncio.Task[None], idle_s: float) -> None:
+        waits = {
+            asyncio.create_task(self._ready.wait(), name="feed-ready"),
+            asyncio.create_task(self._link.closed.wait(), name="feed-closed"),
+        }
+        try:
+            await asyncio.wait({*waits, asking}, timeout=idle_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+        if self._arrived:
+            return
+        if asking.done():
+            asking.result()
+        if self._link.closed.is_set():
+            raise self._link.failure or LinkError("the connection was closed")
+
+    async def _on_message(self, message: Delivery) -> None:
+        now = self._clock()
+        if message.subject.startswith(self._inbox):
+            token = message.subject.rpartition(".")[2]
+            text = message.headers.get("Description", "")
+            self._state = pull.told(self._state, int(token) if token.isdigit() else -1, message.status, text, now)
+            self._wake.set()
+        elif is_own_ack(message.reply, self._user):
+            self._state = pull.delivered(self._state, now)
+            self._arrived.append(message)
+            self._ready.set()
+            if self._state.ask_at <= now:
+                self._wake.set()
+        else:
+            self.stray += 1
+            _log.warning("dropped a message on %s that does not come from the own durable", message.subject[:80])
+
+    async def _ask_forever(self) -> None:
+        """Send pulls at their time. Ends with an error only: the durable is gone, or the server denies the pull."""
+        body = orjson.dumps(
+            {
+                "batch": pull.BATCH,
+                "expires": int(pull.EXPIRES_S * SECOND_NS),
+                "idle_heartbeat": int(pull.HEARTBEAT_S * SECOND_NS),
+            }
+        )
+        subject = pull_subject(self._user)
+        while True:
+            now = self._clock()
+            if self._state.ask_at <= now and self._link.is_connected:
+                if self._state.failures >= _TROUBLE_BEFORE_ASKING:
+                    await self._ask_why()
+                self._state = pull.asked(self._state, now)
+                await self._link.publish(subject, body, reply=f"{self._inbox}.{self._state.token}")
+            self._wake.clear()
+            wait_s = max(self._state.ask_at - self._clock(), 0.05)
+            # Not wait_for: up to Python 3.11 it swallows a cancellation that meets its wake-up.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+
+    async def _ask_why(self) -> None:
+        """Tell a durable that is gone from a server that is busy; a time-out here is the latter."""
+        try:
+            await durable_info(self._link, self._user)
+        except (Denied, DurableMissing):
+            raise
+        except LinkError as error:
+            _log.info("pull answered %s; %s", self._state.trouble, error.message)
+
+    def on_reconnect(self) -> None:
+        """Ask at once: the server may have forgotten the pull."""
+        self._state = pull.reconnected(self._state, self._clock())
+        self._wake.set()
+
+    async def ack(self, batch: Iterable[Delivery]) -> None:
+        """Acknowledge what the journal has committed. A lost ack is a redelivery, which the journal absorbs."""
+        for message in batch:
+            await self._link.publish(message.reply, b"+ACK")
+
+    async def terminate(self, message: Delivery, reason: str) -> None:
+        """Never deliver this message again; the reason goes to the operator's advisory."""
+        await self._link.publish(message.reply, f"+TERM {reason}".encode())
+
+
+async def durable_info(link: Link, user: str) -> dict[str, object]:
+    """The state of this user's durable. Raises DurableMissing, Denied, RequestTimedOut."""
+    return await link.api(info_subject(user))

@@ -1,0 +1,147 @@
+"""What goes into the journal and comes out of it, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from signal_contract.model import Signal
+from subscriber_agent.engines.engine import Outcome, OutcomeState
+from subscriber_agent.risk.decision import OrderPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One message as it arrived. `code` says why it must not be acted on; such a message carries no signal.
+
+    With neither signal nor code it is only remembered as seen (a control message, whose effect is a latch).
+    """
+
+    stream_seq: int
+    subject: str
+    payload: bytes
+    received_at: datetime
+    signal: Signal | None
+    code: str | None
+    detail: str
+
+    def __post_init__(self) -> None:
+        if self.signal is not None and self.code is not None:
+            raise ValueError("a message is either a signal or parked")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a batch; every message is counted once."""
+
+    new: int
+    duplicates: int
+    parked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A verified signal in the journal."""
+
+    stream_seq: int
+    subject: str
+    payload: bytes
+    received_at: datetime
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A message that was kept and never acted on."""
+
+    stream_seq: int
+    subject: str
+    payload: bytes
+    received_at: datetime
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderIntent:
+    """An order that is about to be handed over; journaled before the engine hears of it."""
+
+    order_id: str
+    signal_id: str
+    revision: int
+    plan: OrderPlan
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An intent and what is known of its outcome; None means that nothing is known."""
+
+    intent: OrderIntent
+    outcome: Outcome | None
+    settled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRow:
+    """One line of `signals`: the signal, what was decided, what became of the order."""
+
+    stream_seq: int
+    signal_id: str
+    revision: int
+    event: str
+    action: str
+    ticker: str
+    catalyst: str
+    confidence: Decimal
+    published_at: datetime
+    received_at: datetime
+    verdict: str | None
+    code: str | None
+    decided_at: datetime | None
+    order_state: OutcomeState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many decisions came out with a verdict and code; verdict PARKED counts messages that were set aside."""
+
+    verdict: str
+    code: str | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Latch:
+    """A trading state that somebody set, and why."""
+
+    name: str
+    value: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """How the link is doing, for `status` in another process. What was last received is filled in when it is read."""
+
+    state: str
+    since: datetime
+    last_seq: int = 0
+    last_received_at: datetime | None = None
+
+
+def instant_to_text(at: datetime) -> str:
+    """UTC with microseconds, so that text order is time order; raises ValueError for a naive time."""
+    if at.utcoffset() is None:
+        raise ValueError("the journal keeps no naive times")
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def maybe_instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def maybe_decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

@@ -1,0 +1,1 @@
+"""The friend's own rules: which signal becomes which order. Pure: no clock, disk, network, log or randomness."""

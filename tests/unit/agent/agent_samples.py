@@ -1,0 +1,107 @@
+"""Signals, books and configs that the agent's tests start from; each test changes what it is about."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from signal_contract.codec import encode, signal_id_from
+from signal_contract.model import Action, Classifier, ClassifierMode, Event, Market, News, Priority, Signal
+from subscriber_agent.book import Book, Position
+from subscriber_agent.config import AgentConfig
+from subscriber_agent.journal import Arrival
+from subscriber_agent.risk.limits import Limits
+from subscriber_agent.risk.market import Market as MarketView
+
+NOW = datetime(2026, 1, 2, 14, 30, tzinfo=UTC)
+KEY = "ed25519:" + "A" * 43
+PAPER = MarketView(engine="paper", is_paper=True, latest_revision=1)
+
+
+def D(text: str | int) -> Decimal:
+    return Decimal(text)
+
+
+def a_signal(news: str = "news-1", **changes: Any) -> Signal:
+    """A buy at 5.00, stop 4.75, target 6, published now; `changes` replace fields and are validated."""
+    action = changes.get("action", Action.BUY)
+    ticker = changes.get("ticker", "ABCD")
+    fields: dict[str, Any] = {
+        "schema_version": 1,
+        "signal_id": signal_id_from(news, ticker, action),
+        "revision": 1,
+        "event": Event.NEW,
+        "action": action,
+        "ticker": ticker,
+        "catalyst": "fda",
+        "catalysts": ("fda", "partnership"),
+        "confidence": D("0.92"),
+        "score": None,
+        "sentiment": None,
+        "reference_price": D(5),
+        "reference_price_at": NOW,
+        "stop_price": D("4.75"),
+        "target_price": D(6),
+        "suggested_size_fraction": None,
+        "news": News(id=news, title="Words", url=None, source="test", published_at=None),
+        "market": Market(),
+        "classified_at": NOW - timedelta(seconds=1),
+        "published_at": NOW,
+        "expires_at": NOW + timedelta(hours=2),
+        "classifier": Classifier(name="test", version="1", mode=ClassifierMode.LLM, degraded=False),
+        "priority": Priority.NORMAL,
+        "meta": {},
+    }
+    if changes.get("reference_price", 1) is None:
+        changes["reference_price_at"] = None
+    return Signal.model_validate({**fields, **changes})
+
+
+def a_short(**changes: Any) -> Signal:
+    return a_signal(**{"action": Action.SELL, "stop_price": D("5.25"), "target_price": D(4), **changes})
+
+
+def a_close(**changes: Any) -> Signal:
+    fields = {
+        "action": Action.CLOSE,
+        "catalyst": "fraud",
+        "catalysts": ("fraud",),
+        "stop_price": None,
+        "target_price": None,
+        "expires_at": None,
+    }
+    return a_signal(**{**fields, **changes})
+
+
+def a_revision(signal: Signal, revision: int, event: Event = Event.UPDATE, **changes: Any) -> Signal:
+    return signal.model_copy(update={"revision": revision, "event": event, **changes})
+
+
+def a_position(ticker: str = "ABCD", quantity: int = 100, price: str = "5", **changes: Any) -> Position:
+    fields: dict[str, Any] = {
+        "ticker": ticker,
+        "quantity": D(quantity),
+        "average_price": D(price),
+        "last_price": D(price),
+        "opened_at": NOW,
+        "opened_by": "cs-0-entry",
+    }
+    return Position(**{**fields, **changes})
+
+
+def a_book(cash: str | None = "10000", *positions: Position, **changes: Any) -> Book:
+    held = {each.ticker: each for each in positions}
+    return Book(cash=None if cash is None else D(cash), positions=held, **changes)
+
+
+def some_limits(**changes: Any) -> Limits:
+    return Limits.model_validate(changes)
+
+
+def a_config(data: Path, **changes: Any) -> AgentConfig:
+    fields = {"servers": ["nats://127.0.0.1:4222"], "creds": "x.creds", "publisher_key": KEY, "data": str(data)}
+    return AgentConfig.model_validate({**fields, **changes})
+
+
+def an_arrival(seq: int, signal: Signal, at: datetime = NOW) -> Arrival:
+    return Arrival(seq, signal.subject, encode(signal), at, signal, None, "")

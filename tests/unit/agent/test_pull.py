@@ -1,0 +1,86 @@
+"""The pull loop's rules: ask before it runs dry, recover at once, never storm."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from subscriber_agent import pull
+from subscriber_agent.pull import BATCH, HEARTBEAT_S, AckInfo, Pull, ack_info
+
+WATCHDOG_S = 2.5 * HEARTBEAT_S
+
+
+def _asked():
+    return pull.asked(Pull(), 100.0)
+
+
+def test_first_pull_is_asked_at_once():
+    assert Pull().ask_at <= 0.0
+
+
+def test_next_pull_is_asked_before_the_current_one_runs_dry():
+    state = _asked()
+    for _ in range(BATCH // 2 - 1):
+        state = pull.delivered(state, 101.0)
+        assert state.ask_at > 101.0
+    state = pull.delivered(state, 101.0)
+    assert state.ask_at == 101.0
+    assert state.left > 0
+
+
+@pytest.mark.parametrize(
+    ("status", "text"), [("408", "Request Timeout"), ("404", "No Messages"), ("409", "Batch Completed")]
+)
+def test_a_pull_that_ended_as_planned_is_renewed_at_once(status, text):
+    state = pull.told(_asked(), 1, status, text, 130.0)
+    assert (state.ask_at, state.failures, state.trouble) == (130.0, 0, "")
+
+
+@pytest.mark.parametrize("status", ["409", "503", "400", ""])
+def test_trouble_backs_off_up_to_two_seconds(status):
+    state, waits = _asked(), []
+    for _ in range(12):
+        state = pull.told(state, state.token, status, "x", 100.0)
+        waits.append(state.ask_at - 100.0)
+        state = pull.asked(state, 100.0)
+    assert waits == sorted(waits)
+    assert waits[0] == pytest.approx(0.1)
+    assert waits[-1] == pytest.approx(2.0)
+
+
+@given(st.integers(-5, 50).filter(lambda token: token != 3), st.sampled_from(["100", "404", "408", "409", "503"]))
+def test_a_status_of_a_stale_pull_changes_nothing(token, status):
+    state = Pull(token=3, left=10, ask_at=50.0)
+    assert pull.told(state, token, status, "", 40.0) == state
+
+
+def test_a_heartbeat_pushes_the_watchdog_and_silence_trips_it():
+    state = pull.told(_asked(), 1, "100", "Idle Heartbeat", 105.0)
+    assert state.ask_at == 105.0 + WATCHDOG_S
+
+
+def test_a_message_clears_the_trouble():
+    state = pull.told(_asked(), 1, "503", "no responders", 100.0)
+    assert pull.delivered(state, 101.0).failures == 0
+
+
+def test_a_new_connection_asks_at_once():
+    assert pull.reconnected(_asked(), 104.0).ask_at == 104.0
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "$JS.ACK.SIGNALS.sub_alice.2.41.7.1700000000000000000.5",
+        "$JS.ACK.dom.hash.SIGNALS.sub_alice.2.41.7.1700000000000000000.5",
+        "$JS.ACK._.hash.SIGNALS.sub_alice.2.41.7.1700000000000000000.5.rnd",
+    ],
+)
+def test_both_forms_of_ack_subject_are_read(reply):
+    assert ack_info(reply) == AckInfo(stream_seq=41, delivered=2, pending=5)
+
+
+@given(st.text(max_size=80) | st.text("$JSACK.0123456789x", max_size=60).map(lambda tail: "$JS.ACK." + tail))
+def test_arbitrary_replies_are_read_or_not_but_never_raise(reply):
+    info = ack_info(reply)
+    assert info is None or info.stream_seq >= 0
