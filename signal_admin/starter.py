@@ -18,6 +18,9 @@ servers: [${url}]
 # Who you are, as a path relative to this file.
 creds: ${name}.creds
 
+# Where your journal is kept: what came, what was decided, what the paper account holds. Relative to this file.
+data: ${name}-data
+
 # Only signals signed by this key are looked at. Change it only when your operator tells you to, in person.
 publisher_key: ${publisher_key}
 

@@ -111,11 +111,16 @@ class AgentConfig(Settings):
     engine: Annotated[EngineConfig, BeforeValidator(_section)] = Field(default_factory=EngineConfig)
     risk: Annotated[Limits, BeforeValidator(_section)] = Field(default_factory=Limits)
 
-    def data_dir(self, user: str) -> Path:
-        """Where this user's journal lives: `data`, or the system's place for user data."""
+    def data_dir(self, user: str, account: str) -> Path:
+        """Where this identity's journal lives: `data`, or the system's place for user data.
+
+        `account` (the issuer's public key) keeps two operators' users of one name apart: a journal holds the money
+        and the memory of one of them.
+        """
         if self.data is not None:
             return self.data
-        return Path(platformdirs.user_data_dir("subscriber-agent", appauthor=False)) / user_name_checked(user)
+        home = Path(platformdirs.user_data_dir("subscriber-agent", appauthor=False))
+        return home / f"{user_name_checked(user)}-{account[:12]}"
 
     def config_hash(self) -> str:
         """16 hex digits over what decides: mode, engine and risk; not where files lie or which server is dialled."""

@@ -45,6 +45,7 @@ class Settled:
         signal = self.stored.signal
         return {
             "seq": self.stored.stream_seq,
+            "subject": self.stored.subject,
             "signal_id": signal.signal_id,
             "revision": signal.revision,
             "event": signal.event.value,

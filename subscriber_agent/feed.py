@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 
 import orjson
 
@@ -38,7 +38,7 @@ class Feed:
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
         self.stray = 0
 
-    async def batches(self, *, idle_s: float) -> AsyncIterator[list[Delivery]]:
+    async def batches(self, *, idle_s: float) -> AsyncGenerator[list[Delivery], None]:
         """Yield what has arrived, in order, as soon as there is any; an empty batch after `idle_s` with nothing.
 
         Raises DurableMissing, Denied, or why the link ended.

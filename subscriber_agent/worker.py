@@ -75,7 +75,12 @@ class Worker:
             backlog = Backlog.at_start(waiting=waiting, in_flight=in_flight, now=_now())
             self._note(
                 "connected",
-                {"user": self._creds.user, "waiting": waiting, "in_flight": in_flight, "skew_s": self._desk.clock_skew_s},
+                {
+                    "user": self._creds.user,
+                    "waiting": waiting,
+                    "in_flight": in_flight,
+                    "skew_s": self._desk.clock_skew_s,
+                },
             )
             self._feed = Feed(link, self._creds.user)
             await self._until(stop, self._receive(link, self._feed, backlog, stop, until_drained=until_drained))

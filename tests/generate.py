@@ -17,6 +17,7 @@ from signal_contract.model import (
     Session,
     Signal,
 )
+from subscriber_agent.config import example_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 AT = datetime(2026, 1, 2, 14, 30, tzinfo=UTC)
@@ -79,6 +80,7 @@ def main() -> None:
     golden.mkdir(parents=True, exist_ok=True)
     for name, signal in golden_signals().items():
         (golden / f"{name}.json").write_bytes(encode(signal))
+    (ROOT / "config" / "agent.example.yaml").write_text(example_yaml())
     schema = json.dumps(Signal.model_json_schema(), indent=2, sort_keys=True) + "\n"
     (ROOT / "config" / "schema" / "signal.v1.schema.json").write_text(schema)
 

@@ -25,7 +25,8 @@ from signal_contract.errors import ExitCode
 from signal_contract.resources import resource_path
 
 _SAMPLE = "config/samples/catalyst_bot_signals.jsonl"
-_PACE_S = 0.12
+# A person follows the live view; a pipe does not care.
+_LIVE_PACE_S, _PLAIN_PACE_S = 0.45, 0.1
 _STYLE = {"accepted": "green", "refused": "yellow", "noted": "dim"}
 
 
@@ -151,7 +152,7 @@ def _document(outcome: Outcome, elapsed_s: float) -> dict[str, Any]:
         ],
         "latency_ms": [
             dict(zip(("stage", "p50", "p95", "max"), row, strict=True))
-            for row in latency_rows([each for log in logs for each in log.decisions])
+            for row in latency_rows([each for log in logs for each in log.live])
         ],
         "checks": [{"promise": each.promise, "kept": each.is_kept, "seen": each.seen} for each in outcome.checks],
     }
@@ -163,8 +164,8 @@ def _render(outcome: Outcome, elapsed_s: float, out: Console) -> None:
     columns = ("friend", ">decided", ">accepted", ">refused", "refused because", ">missed while away")
     table(*columns, rows=_summary(logs), title=f"{len(outcome.wire)} signals published")(out)
     out.print()
-    rows = latency_rows([each for log in logs for each in log.decisions])
-    title = "milliseconds, this run, this machine (two agents, a server and a publisher share it)"
+    rows = latency_rows([each for log in logs for each in log.live])
+    title = "milliseconds, live signals of this run (server, publisher and two agents share this machine)"
     table("stage", ">p50", ">p95", ">max", rows=rows, title=title)(out)
     out.print()
     kept = [("kept" if each.is_kept else "BROKEN", each.promise, each.seen) for each in outcome.checks]
@@ -183,10 +184,10 @@ def _end(outcome: Outcome, elapsed_s: float, as_json: bool) -> NoReturn:
 
 async def _play(folder: Path, sample: list[bytes], *, is_plain: bool, out: Console) -> Outcome:
     if is_plain:
-        return await Story(folder, PlainStage(out), sample, pace_s=_PACE_S).play()
+        return await Story(folder, PlainStage(out), sample, pace_s=_PLAIN_PACE_S).play()
     with Live(console=out, refresh_per_second=12, vertical_overflow="crop") as live:
         stage = LiveStage(live, rows=max(6, min(16, out.height - 12)))
-        return await Story(folder, stage, sample, pace_s=_PACE_S).play()
+        return await Story(folder, stage, sample, pace_s=_LIVE_PACE_S).play()
 
 
 def show_demo(*, is_plain: bool, as_json: bool, is_kept: bool) -> NoReturn:

@@ -21,20 +21,14 @@ _BUSY = (("max_orders_per_minute", "60"), ("max_open_positions", "8"))
 ALICE = Friend(
     "alice",
     ("fda", "clinical", "partnership", "distress"),
-    (("sizing", "fixed_usd"), ("fixed_usd", "500"), ("max_price_usd", "20"), *_BUSY),
-    "reads fda, clinical, partnership, distress; 500 USD a trade",
+    (("sizing", "fixed_usd"), ("fixed_usd", "500"), ("min_confidence", "0.86"), *_BUSY),
+    "reads fda, clinical, partnership, distress; 500 USD a trade, confidence 0.86 and more",
 )
 BOB = Friend(
     "bob",
-    ("M&A", "advanced_therapies"),
-    (
-        ("sizing", "percent_of_equity"),
-        ("equity_percent", "5"),
-        ("min_confidence", "0.95"),
-        ("max_price_usd", "10"),
-        *_BUSY,
-    ),
-    "reads M&A, advanced_therapies; 5 % of equity, only at confidence 0.95 and more",
+    ("M&A", "advanced_therapies", "distress"),
+    (("sizing", "percent_of_equity"), ("equity_percent", "8"), ("max_price_usd", "10"), *_BUSY),
+    "reads M&A, advanced_therapies, distress; 8 % of equity a trade, nothing above 10 USD",
 )
 FRIENDS = (ALICE, BOB)
 

@@ -163,13 +163,11 @@ class Story:
         await self._until(lambda: len(log.caught_up) > before, f"{friend.name}'s agent", agent)
 
     def _on_report(self, name: str, report: dict[str, Any]) -> None:
-        event = str(report.get("event", ""))
+        event = str(report.get("type", ""))
         log = self.outcome.logs[name]
         if event == "decision":
             report = flat(report)
-            log.decisions.append(report)
-        elif event == "caught_up":
-            log.caught_up.append(report)
+        log.note(event, report)
         self._stage.friend(name, event, report)
         self._changed.set()
 

@@ -34,12 +34,24 @@ def flat(report: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class FriendLog:
-    """What one friend's agent reported, in order."""
+    """What one friend's agent reported, in order; `live` are the decisions that were no catching up."""
 
     name: str
     filters: tuple[str, ...]
     decisions: list[Mapping[str, Any]] = field(default_factory=list)
+    live: list[Mapping[str, Any]] = field(default_factory=list)
+    is_live: bool = False
     caught_up: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def note(self, kind: str, report: Mapping[str, Any]) -> None:
+        """Keep one report of the agent."""
+        if kind == "decision":
+            self.decisions.append(report)
+            if self.is_live:
+                self.live.append(report)
+        elif kind == "caught_up":
+            self.caught_up.append(report)
+        self.is_live = kind == "caught_up" or (self.is_live and kind != "stopped")
 
     def entitled(self, wire: Sequence[str]) -> list[str]:
         """The published subjects that are this friend's to read."""

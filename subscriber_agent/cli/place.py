@@ -51,7 +51,7 @@ class Place:
 
     @property
     def data(self) -> Path:
-        return self.config.data_dir(self.creds.user)
+        return self.config.data_dir(self.creds.user, self.creds.account)
 
     @property
     def journal_file(self) -> Path:

@@ -88,7 +88,7 @@ async def _run(place: Place, connect_timeout_s: float, until_drained: bool, as_j
 
     def report(event: str, facts: dict[str, Any]) -> None:
         if as_json:
-            print_json({"event": event, "at": datetime.now(UTC).isoformat(), **facts})
+            print_json({"type": event, "at": datetime.now(UTC).isoformat(), **facts})
         elif line := report_line(event, facts):
             say(line) if event != "decision" else print(line, flush=True)  # noqa: T201  # the answer
 

@@ -79,8 +79,9 @@ def test_creds_from_the_command_line_win_and_may_be_missing_in_the_file(tmp_path
 
 
 def test_data_is_relative_to_the_file_and_has_a_default_per_user(tmp_path):
-    assert load(tmp_path, GOOD + "data: ../signals").data_dir("alice") == tmp_path / "../signals"
-    assert load(tmp_path, GOOD).data_dir("alice").name == "alice"
+    assert load(tmp_path, GOOD + "data: ../signals").data_dir("alice", "AX") == tmp_path / "../signals"
+    assert load(tmp_path, GOOD).data_dir("alice", "A" * 56).name == "alice-AAAAAAAAAAAA"
+    assert load(tmp_path, GOOD).data_dir("alice", "AX") != load(tmp_path, GOOD).data_dir("alice", "AY")
 
 
 def test_every_mistake_is_named_at_once_with_its_line(tmp_path):
