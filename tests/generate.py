@@ -1,11 +1,13 @@
 """Write the generated files of the repository anew: `make generate`. Tests compare them with the code."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 from signal_contract.codec import encode, signal_id_from
+from signal_contract.errors import EXIT_MEANING
 from signal_contract.model import (
     Action,
     Classifier,
@@ -17,7 +19,10 @@ from signal_contract.model import (
     Session,
     Signal,
 )
-from subscriber_agent.config import example_yaml
+from subscriber_agent.config import allowed_text, example_yaml
+from subscriber_agent.risk.checks import CHECKS, Scope
+from subscriber_agent.risk.codes import CODE_MEANING
+from subscriber_agent.risk.limits import Limits
 
 ROOT = Path(__file__).resolve().parent.parent
 AT = datetime(2026, 1, 2, 14, 30, tzinfo=UTC)
@@ -75,14 +80,70 @@ def golden_signals() -> dict[str, Signal]:
     return {"signal_v1_buy": buy, "signal_v1_close": close, "signal_v1_retract": retract}
 
 
-def main() -> None:
-    golden = ROOT / "tests" / "unit" / "golden"
-    golden.mkdir(parents=True, exist_ok=True)
-    for name, signal in golden_signals().items():
-        (golden / f"{name}.json").write_bytes(encode(signal))
-    (ROOT / "config" / "agent.example.yaml").write_text(example_yaml())
+def _table(*rows: tuple[str, ...]) -> str:
+    head, *rest = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *rest]) + "\n"
+
+
+def exit_codes() -> str:
+    return _table(("exit status", "meaning"), *((str(int(code)), text) for code, text in EXIT_MEANING.items()))
+
+
+def refusal_codes() -> str:
+    return _table(("code", "meaning"), *((f"`{code}`", text) for code, text in CODE_MEANING.items()))
+
+
+def risk_settings() -> str:
+    rows = (
+        (
+            f"`{name}`",
+            ", ".join(each.default) if isinstance(each.default, tuple) else str(each.default).lower(),
+            allowed_text(each),
+            each.description or "",
+        )
+        for name, each in Limits.model_fields.items()
+    )
+    return _table(("setting", "default", "allowed", "what it does"), *rows)
+
+
+def risk_checks() -> str:
+    applies = {Scope.ALL: "everything", Scope.ENTRY: "entries", Scope.EXIT: "exits"}
+    rows = ((str(n), each.name, applies[each.scope]) for n, each in enumerate(CHECKS, 1))
+    return _table(("#", "check", "meets"), *rows)
+
+
+BLOCKS = {
+    "exit codes": exit_codes,
+    "refusal codes": refusal_codes,
+    "risk settings": risk_settings,
+    "risk checks": risk_checks,
+}
+
+
+def with_blocks(text: str) -> str:
+    """A document with each `<!-- generated: name -->` block written anew."""
+
+    def block(found: re.Match[str]) -> str:
+        return f"<!-- generated: {found[1]} -->\n{BLOCKS[found[1]]()}<!-- end -->"
+
+    return re.sub(r"<!-- generated: ([a-z ]+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
+
+
+def generated_files() -> dict[Path, bytes]:
+    """Every generated file with its content."""
+    files = {ROOT / "tests/unit/golden" / f"{name}.json": encode(each) for name, each in golden_signals().items()}
     schema = json.dumps(Signal.model_json_schema(), indent=2, sort_keys=True) + "\n"
-    (ROOT / "config" / "schema" / "signal.v1.schema.json").write_text(schema)
+    files[ROOT / "config/schema/signal.v1.schema.json"] = schema.encode()
+    files[ROOT / "config/agent.example.yaml"] = example_yaml().encode()
+    for name in ("README.md", "docs/risk.md"):
+        files[ROOT / name] = with_blocks((ROOT / name).read_text(encoding="utf-8")).encode()
+    return files
+
+
+def main() -> None:
+    for path, content in generated_files().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ _STYLE = {"accepted": "green", "refused": "yellow", "noted": "dim"}
 def wire_line(signal: dict[str, Any]) -> str:
     """A published signal in one line."""
     price = signal["reference_price"] or "?"
-    return f"{signal['action']:<5} {signal['ticker']:<6} {signal['catalyst']:<19} {signal['confidence']:>5} {price:>8}"
+    return f"{signal['action']:<5} {signal['ticker']:<6} {signal['catalyst']:<13.13} {signal['confidence']:>4} {price:>7}"
 
 
 def decision_line(report: dict[str, Any]) -> str:

@@ -45,7 +45,9 @@ def table(*columns: str, rows: Sequence[Sequence[Any]], title: str | None = None
         if not rows:
             out.print(empty, markup=False)
             return
-        grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        if title:  # not Rich's own title: it would be wrapped to the width of a narrow table
+            out.print(title, markup=False, style="italic")
+        grid = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
             right = column.startswith(">")
             grid.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")
