@@ -25,9 +25,10 @@ from signal_contract.errors import (
     LinkError,
     PlaintextRefused,
     StreamMissing,
+    TlsFailed,
 )
 from signal_contract.link import PubAck
-from signal_contract.signing import MESSAGE_ID_HEADER, SIGNATURE_HEADER
+from signal_contract.signing import MESSAGE_ID_HEADER, SIGNATURE_HEADER, Signer
 
 _BATCH = 256
 _ATTEMPT_S = 2.0
@@ -63,21 +64,32 @@ class Drained:
 
 
 def is_final(error: CatalystError, failing_for_s: float) -> bool:
-    """Whether trying again is pointless: refused credentials, clear text, or a stream that stays missing."""
+    """Whether trying again is pointless: refused creds or certificate, clear text, or a stream that stays missing."""
     if isinstance(error, StreamMissing):
         return failing_for_s >= _STREAM_GRACE_S
-    return isinstance(error, Denied | PlaintextRefused) or not isinstance(error, LinkError)
+    return isinstance(error, Denied | PlaintextRefused | TlsFailed) or not isinstance(error, LinkError)
 
 
 class Relay:
     """Owns the connection, which it dials when first needed and keeps between drains.
 
-    `dial(timeout_s)` opens a connection; `on_receipt` is told of every receipt as it comes.
+    `dial(timeout_s)` opens a connection; `on_receipt` is told of every receipt as it comes. `signer()` is the key of
+    the moment: what waited while the key was changed goes out under the new one. Without it the outbox's signatures
+    are sent as they are.
     """
 
-    def __init__(self, outbox: Outbox, dial: Dial, *, on_receipt: Callable[[Receipt], None] | None = None) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        dial: Dial,
+        *,
+        on_receipt: Callable[[Receipt], None] | None = None,
+        signer: Callable[[], Signer] | None = None,
+    ) -> None:
         self._outbox = outbox
         self._dial = dial
+        self._signer = signer
+        self._signing: Signer | None = None
         self._on_receipt = on_receipt or (lambda receipt: None)
         self._wire: Wire | None = None
         self.circuit = Circuit()
@@ -91,6 +103,8 @@ class Relay:
                 failure = AlreadyRunning(
                     "another publish is sending from this outbox", hint="It sends these signals as well: let it end."
                 )
+            else:
+                failure = await self._take_key()
             while failure is None and (batch := await asyncio.to_thread(self._outbox.pending, _BATCH)):
                 for entry in batch:
                     answer = await self._deliver(entry, timeout_s)
@@ -100,6 +114,16 @@ class Relay:
                     receipts.append(answer)
         waiting = (await asyncio.to_thread(self._outbox.counts)).pending
         return Drained(tuple(receipts), waiting, failure if waiting else None)
+
+    async def _take_key(self) -> CatalystError | None:
+        # Under the relay's lock, which a change of the key holds as well: no key is changed during a drain.
+        if self._signer is None:
+            return None
+        try:
+            self._signing = await asyncio.to_thread(self._signer)
+        except CatalystError as error:
+            return error
+        return None
 
     @asynccontextmanager
     async def _held(self, timeout_s: float) -> AsyncIterator[bool]:
@@ -143,7 +167,9 @@ class Relay:
 
     async def _attempt(self, entry: Entry, left_s: float) -> PubAck:
         wire = await self._connected(left_s)
-        headers = {MESSAGE_ID_HEADER: entry.message_id, SIGNATURE_HEADER: entry.signature}
+        signing = self._signing
+        signature = entry.signature if signing is None else signing.sign(entry.subject, entry.payload)
+        headers = {MESSAGE_ID_HEADER: entry.message_id, SIGNATURE_HEADER: signature}
         try:
             return await wire.publish_stored(
                 entry.subject, entry.payload, headers=headers, timeout_s=max(0.1, min(_ATTEMPT_S, left_s))

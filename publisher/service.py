@@ -10,7 +10,7 @@ from typing import Self
 from publisher.circuit import CircuitState
 from publisher.outbox import Counts, Entry, Outbox, Receipt, Submitted
 from publisher.relay import Drained, Relay, Wire
-from publisher.settings import PublisherSettings
+from publisher.settings import PublisherSettings, current_signer
 from signal_contract.codec import encode
 from signal_contract.link import Link
 from signal_contract.model import Signal
@@ -39,7 +39,9 @@ class SignalPublisher:
 
     async def __aenter__(self) -> Self:
         self._outbox = await asyncio.to_thread(Outbox.open, self._settings.outbox)
-        self._relay = Relay(self._outbox, self._dial, on_receipt=self._note)
+        self._relay = Relay(
+            self._outbox, self._dial, on_receipt=self._note, signer=lambda: current_signer(self._settings)
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -50,7 +52,14 @@ class SignalPublisher:
 
     async def _dial(self, timeout_s: float) -> Wire:
         settings = self._settings
-        return await Link.open(settings.servers, settings.creds, label="publisher", connect_timeout_s=timeout_s)
+        return await Link.open(
+            settings.servers,
+            settings.creds,
+            label="publisher",
+            connect_timeout_s=timeout_s,
+            ca_file=settings.ca_file,
+            tls_name=settings.tls_name,
+        )
 
     def _note(self, receipt: Receipt) -> None:
         self._receipts.append(receipt)

@@ -14,22 +14,33 @@ import orjson
 import platformdirs
 
 from signal_contract.creds import Creds, read_creds, read_secret
-from signal_contract.errors import ConfigInvalid, CredsInvalid, InputError, NotFound
-from signal_contract.link import servers_checked
+from signal_contract.errors import ConfigInvalid, Conflict, CredsInvalid, InputError, NotFound
 from signal_contract.signing import Signer
+from signal_contract.trust import servers_checked
 
 _MAX_BYTES = 64 * 1024
 _TEXT_KEYS = ("creds", "signing_seed", "outbox")
+# The operator's side leaves this file beside the seed while it changes the key.
+_ROTATING_MARK = "signing.rotating"
+_OPTIONAL_KEYS = ("ca_file", "tls_name")
 
 
 @dataclass(frozen=True, slots=True)
 class PublisherSettings:
-    """Everything a SignalPublisher needs; the secrets inside show their public halves only."""
+    """Everything a SignalPublisher needs; the secrets inside show their public halves only.
+
+    `ca_file` is the authority that the server's certificate must come from (None: the system's), `tls_name` the name
+    that it must hold when that is not the address's host. `signer` is the key of the moment when they were read, see
+    `current_signer`.
+    """
 
     servers: tuple[str, ...]
     creds: Creds
     signer: Signer
     outbox: Path
+    signing_seed: Path
+    ca_file: Path | None = None
+    tls_name: str | None = None
 
 
 def default_data_dir() -> Path:
@@ -51,7 +62,23 @@ def read_settings(data: Path, *, now: datetime) -> PublisherSettings:
         creds=read_creds(home / document["creds"], role="publisher", now=now),
         signer=_signer(seed_path),
         outbox=home / document["outbox"],
+        signing_seed=seed_path,
+        ca_file=home / document["ca_file"] if "ca_file" in document else None,
+        tls_name=document.get("tls_name"),
     )
+
+
+def current_signer(settings: PublisherSettings) -> Signer:
+    """The key to sign with now; the operator may have changed it since the settings were read.
+
+    Raises Conflict while a change of the key is half done: what is signed by the old key would be refused then.
+    """
+    if settings.signing_seed.with_name(_ROTATING_MARK).exists():
+        raise Conflict(
+            "the publisher's key is being changed; signals wait in the outbox",
+            hint="Finish it with: catalyst vault rotate-publisher-key",
+        )
+    return _signer(settings.signing_seed)
 
 
 def _signer(path: Path) -> Signer:
@@ -87,5 +114,10 @@ def _violations(document: Any) -> tuple[str, ...]:
     servers = document.get("servers")
     is_list = isinstance(servers, list) and servers and all(isinstance(each, str) for each in servers)
     texts = [f"{key}: a file name" for key in _TEXT_KEYS if not (isinstance(document.get(key), str) and document[key])]
-    unknown = [f"{key}: not a setting" for key in document if key not in ("servers", *_TEXT_KEYS)]
-    return tuple([*([] if is_list else ["servers: a list of addresses"]), *texts, *unknown])
+    options = [
+        f"{key}: a text, or leave it out"
+        for key in _OPTIONAL_KEYS
+        if key in document and not (isinstance(document[key], str) and document[key])
+    ]
+    unknown = [f"{key}: not a setting" for key in document if key not in ("servers", *_TEXT_KEYS, *_OPTIONAL_KEYS)]
+    return tuple([*([] if is_list else ["servers: a list of addresses"]), *texts, *options, *unknown])

@@ -5,13 +5,36 @@ Pure: tables of `signal_contract.permissions` and `signal_contract.topology` in,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from signal_admin.claims import account_claims, role_scope
+from signal_admin.claims import account_claims, own_scope, role_scope
+from signal_admin.registry import User
+from signal_admin.revocations import Revocation, still_needed
 from signal_contract.permissions import ROLES, RoleName
 from signal_contract.topology import RESPONSE_THRESHOLD_NS, SERVICES, STREAM_EXPORTS, Account
+
+
+@dataclass(frozen=True, slots=True)
+class FriendsExtras:
+    """What account FRIENDS says beyond the tables: scopes of single users, and withdrawn keys (Unix seconds)."""
+
+    scopes: tuple[Mapping[str, Any], ...] = ()
+    revocations: Mapping[str, int] = field(default_factory=dict)
+
+
+def friends_extras(users: Iterable[User], revocations: Iterable[Revocation], now: datetime) -> FriendsExtras:
+    """The extras of these users; revocations of keys whose every JWT has expired by `now` are left out."""
+    role = ROLES[RoleName.SUBSCRIBER]
+    scopes = tuple(
+        own_scope(user.scope_key, role, user.name, user.constraints.template)
+        for user in sorted(users, key=lambda each: each.name)
+        if user.scope_key is not None
+    )
+    withdrawn = sorted(still_needed(revocations, now), key=lambda each: each.public_key)
+    return FriendsExtras(scopes, {each.public_key: int(each.revoked_at.timestamp()) for each in withdrawn})
 
 
 def exports() -> tuple[dict[str, Any], ...]:
@@ -51,11 +74,17 @@ def _scopes(account: Account, role_keys: Mapping[RoleName, str]) -> tuple[dict[s
 
 
 def all_account_claims(
-    keys: Mapping[Account, str], role_keys: Mapping[RoleName, str], issued_at: datetime
+    keys: Mapping[Account, str],
+    role_keys: Mapping[RoleName, str],
+    issued_at: datetime,
+    extras: FriendsExtras | None = None,
 ) -> dict[Account, dict[str, Any]]:
-    """Claims of SYS, SIGNALS and FRIENDS from their public keys and those of the roles' signing keys."""
+    """Claims of SYS, SIGNALS and FRIENDS from their public keys, those of the roles' signing keys, and the extras."""
+    more = extras or FriendsExtras()
     return {
-        Account.SYS: account_claims(keys[Account.SYS], name=Account.SYS.value, issued_at=issued_at),
+        Account.SYS: account_claims(
+            keys[Account.SYS], name=Account.SYS.value, issued_at=issued_at, scopes=_scopes(Account.SYS, role_keys)
+        ),
         Account.SIGNALS: account_claims(
             keys[Account.SIGNALS],
             name=Account.SIGNALS.value,
@@ -69,7 +98,8 @@ def all_account_claims(
             name=Account.FRIENDS.value,
             issued_at=issued_at,
             imports=imports(keys[Account.SIGNALS]),
-            scopes=_scopes(Account.FRIENDS, role_keys),
+            scopes=(*_scopes(Account.FRIENDS, role_keys), *more.scopes),
+            revocations=more.revocations,
         ),
     }
 

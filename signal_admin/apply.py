@@ -88,6 +88,31 @@ async def provision_user(link: Link, desk: Desk, user: User) -> None:
         await _carry_out(link, desk, action)
 
 
+async def provision_users(link: Link, desk: Desk) -> tuple[str, ...]:
+    """Bring every registered user's durable to what the registry says; names of the users whose durable changed.
+
+    The registry must be held; raises StreamMissing, Conflict (with every refusal, before anything is changed).
+    """
+    actual = await read_actual(link)
+    if actual.stream is None:
+        raise StreamMissing(f"the server has no stream {STREAM}")
+    todo = plan(all_users(desk), actual.stream, actual)
+    if todo.refusals:
+        raise Conflict("\n  ".join(todo.refusals), hint="Nothing was changed.")
+    for action in todo.actions:
+        await _carry_out(link, desk, action)
+    return tuple(each.user.name for each in todo.actions if isinstance(each, CreateDurable | UpdateDurable))
+
+
+async def delete_durable(link: Link, name: str) -> bool:
+    """Remove a user's durable; False when there was none. His position is gone with it. Raises a LinkError."""
+    try:
+        await link.api(f"{_API}.CONSUMER.DELETE.{STREAM}.{durable_name(name)}")
+    except DurableMissing:
+        return False
+    return True
+
+
 async def _read_durable(link: Link, name: str) -> dict[str, Any] | None:
     try:
         return dict((await link.api(f"{_API}.CONSUMER.INFO.{STREAM}.{durable_name(name)}"))["config"])
@@ -128,9 +153,10 @@ def _stream_is_the_one_of_before(desk: Desk, info: dict[str, Any] | None) -> Non
     )
     if info is None:
         raise StoreDamaged(
-            f"the stream {STREAM}, made at {before['created']}, is gone from {desk.jetstream}", hint=hint
+            f"the stream {STREAM}, made at {before['created'] or 'an earlier time'}, is gone from {desk.jetstream}",
+            hint=hint,
         )
-    if info["created"] != before["created"]:
+    if before["created"] and info["created"] != before["created"]:
         raise StoreDamaged(f"{desk.jetstream} holds another stream than before", hint=hint)
     if int(info["state"]["last_seq"]) < int(before["last_sequence"]):
         raise StoreDamaged(
@@ -141,6 +167,17 @@ def _stream_is_the_one_of_before(desk: Desk, info: dict[str, Any] | None) -> Non
 def _remember_stream(desk: Desk, info: dict[str, Any] | None) -> None:
     if info is not None:
         seen = {"created": info["created"], "last_sequence": int(info["state"]["last_seq"])}
+        write_secret(desk.stream_json, orjson.dumps(seen).decode() + "\n")
+
+
+def forget_creation(desk: Desk) -> None:
+    """Accept another creation time at the next start; the last sequence still counts.
+
+    nats-server 2.15 gives a stream a new one when it encrypts its files for the first time, and shows it only after
+    another start.
+    """
+    if desk.stream_json.exists():
+        seen = orjson.loads(desk.stream_json.read_bytes()) | {"created": ""}
         write_secret(desk.stream_json, orjson.dumps(seen).decode() + "\n")
 
 

@@ -16,7 +16,7 @@ import orjson
 
 from signal_contract.creds import ROLE_TAG
 from signal_contract.nkey import KeyPair
-from signal_contract.permissions import Role, RoleName
+from signal_contract.permissions import NAME, Role, RoleName
 from signal_contract.subject import user_name_checked
 
 _HEADER = {"typ": "JWT", "alg": "ed25519-nkey"}
@@ -98,6 +98,21 @@ def role_scope(public_key: str, role: Role) -> dict[str, Any]:
     }
 
 
+def own_scope(public_key: str, role: Role, name: str, limits: Mapping[str, Any]) -> dict[str, Any]:
+    """A scoped signing key for one user alone: his role's permissions plus limits such as addresses and hours.
+
+    A user JWT cannot carry them: one signed by a scoped key must have an empty permission block, and `src`, `times`
+    and connection types count as part of it (nats-server 2.15 refuses such a JWT). The name is written out, so the
+    key can sign for nobody else. Raises NameInvalid.
+    """
+    scope = role_scope(public_key, role)
+    written = user_name_checked(name)
+    for direction in ("pub", "sub"):
+        allowed = scope["template"][direction]["allow"]
+        scope["template"][direction] = {"allow": [subject.replace(NAME, written) for subject in allowed]}
+    return {**scope, "description": written, "template": {**scope["template"], **limits}}
+
+
 def account_claims(
     public_key: str,
     *,
@@ -107,8 +122,12 @@ def account_claims(
     exports: tuple[Mapping[str, Any], ...] = (),
     imports: tuple[Mapping[str, Any], ...] = (),
     scopes: tuple[Mapping[str, Any], ...] = (),
+    revocations: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Claims of an account. It has no plain signing keys: every user is bound to a role's scope."""
+    """Claims of an account. It has no plain signing keys: every user is bound to a role's scope.
+
+    `revocations` maps user keys to Unix seconds: JWTs of that key issued until then are refused.
+    """
     details = {
         "imports": [dict(each) for each in imports],
         "exports": [dict(each) for each in exports],
@@ -116,6 +135,7 @@ def account_claims(
         "signing_keys": [dict(each) for each in scopes],
         "default_permissions": {"pub": {}, "sub": {}},
         "authorization": {},
+        **({"revocations": dict(revocations)} if revocations else {}),
     }
     return _claims(public_key, name, issued_at, "account", details)
 

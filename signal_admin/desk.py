@@ -18,13 +18,20 @@ DATA_VARIABLE = "CATALYST_DATA"
 
 @dataclass(frozen=True, slots=True)
 class ServerRecord:
-    """What `server.json` says about a running server; present while it is ready."""
+    """What `server.json` says about a running server; present while it is ready.
+
+    `ca_file` is the CA of its certificate (None: the system's), `tls_name` the name in it when that is not the host
+    of `url`.
+    """
 
     url: str
     pid: int
     nats_pid: int
     started_at: str
     monitor_url: str | None = None
+    wss_url: str | None = None
+    ca_file: str | None = None
+    tls_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +56,17 @@ class Desk:
     def publisher(self) -> Path:
         return self.root / "publisher"
 
+    def role_creds(self, role: str) -> Path:
+        """The creds of one of the operator's own programs: publisher, admin, monitor, auditor or system."""
+        return self.root / role / f"{role}.creds"
+
     @property
     def admin_creds(self) -> Path:
-        return self.root / "admin" / "admin.creds"
+        return self.role_creds("admin")
 
     @property
     def monitor_creds(self) -> Path:
-        return self.root / "monitor" / "monitor.creds"
+        return self.role_creds("monitor")
 
     @property
     def jetstream(self) -> Path:
@@ -94,6 +105,22 @@ class Desk:
         return self.root / "stream.json"
 
     @property
+    def settings_json(self) -> Path:
+        return self.root / "settings.json"
+
+    @property
+    def tls(self) -> Path:
+        return self.root / "tls"
+
+    @property
+    def store_key(self) -> Path:
+        return self.vault / "store.key"
+
+    @property
+    def store_check(self) -> Path:
+        return self.root / "store-key.check"
+
+    @property
     def lock(self) -> Path:
         return self.root / "lock"
 
@@ -109,6 +136,9 @@ class Desk:
             "nats_pid": record.nats_pid,
             "started_at": record.started_at,
             "monitor_url": record.monitor_url,
+            "wss_url": record.wss_url,
+            "ca_file": record.ca_file,
+            "tls_name": record.tls_name,
         }
         write_secret(self.server_json, orjson.dumps(fields, option=orjson.OPT_INDENT_2).decode() + "\n")
 
@@ -122,6 +152,9 @@ class Desk:
                 nats_pid=int(found["nats_pid"]),
                 started_at=str(found["started_at"]),
                 monitor_url=found.get("monitor_url"),
+                wss_url=found.get("wss_url"),
+                ca_file=found.get("ca_file"),
+                tls_name=found.get("tls_name"),
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -150,7 +183,7 @@ def make_desk(chosen: Path | None) -> Desk:
     desk = Desk(data_directory(chosen))
     folders = (desk.root, desk.accounts, desk.users, desk.publisher, desk.jetstream, desk.resolver, desk.ports)
     try:
-        for folder in (*folders, desk.admin_creds.parent, desk.monitor_creds.parent):
+        for folder in folders:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         desk.root.chmod(0o700)
     except OSError as error:

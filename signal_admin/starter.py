@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from string import Template
 
 _TEMPLATE = Template("""\
@@ -13,8 +14,8 @@ _TEMPLATE = Template("""\
 # This file and ${name}.creds belong together. The creds file is a password: keep it to yourself.
 
 # Where the signals come from.
-servers: [${url}]
-
+servers: ${servers}
+${ca}
 # Who you are, as a path relative to this file.
 creds: ${name}.creds
 
@@ -35,6 +36,20 @@ risk: {}
 """)
 
 
-def starter_yaml(name: str, url: str, publisher_key: str) -> str:
-    """The file's text; `name` is a valid user name, `publisher_key` of the form ed25519:…"""
-    return _TEMPLATE.substitute(name=name, url=json.dumps(url), publisher_key=json.dumps(publisher_key))
+_CA_TEMPLATE = Template("""
+# The server must show a certificate of this authority, and no other one will do. It came with this file.
+ca_file: ${ca_file}
+""")
+
+
+def starter_yaml(name: str, servers: Sequence[str], publisher_key: str, *, ca_file: str | None = None) -> str:
+    """The file's text; `name` is a valid user name, `publisher_key` of the form ed25519:…
+
+    `ca_file` is the name of the CA's PEM file beside the config, None when the system's authorities are enough.
+    """
+    return _TEMPLATE.substitute(
+        name=name,
+        servers=json.dumps(list(servers)),
+        ca=_CA_TEMPLATE.substitute(ca_file=json.dumps(ca_file)) if ca_file else "",
+        publisher_key=json.dumps(publisher_key),
+    )

@@ -5,50 +5,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-import filelock
-
-from signal_admin.apply import provision, remember_stream
+from signal_admin.actions import retire_due_keys, run_housekeeping
+from signal_admin.apply import forget_creation, provision, remember_stream
+from signal_admin.audit import flush_pending
+from signal_admin.audit_tail import run_audit_tail
+from signal_admin.certificate import keep_certificate
 from signal_admin.desk import Desk, ServerRecord, make_desk
-from signal_admin.issuing import IssuedAccounts, issue_accounts, issue_own_creds, own_creds, write_publisher_settings
+from signal_admin.dial import dialled
+from signal_admin.issuing import write_publisher_settings
 from signal_admin.plan import CreateDurable, CreateStream, Plan, UpdateDurable, UpdateStream
+from signal_admin.prepare import Ready, held, make_ready
 from signal_admin.registry import registry_locked
 from signal_admin.server.binary import find_binary, version_checked
-from signal_admin.server.config import ServerConfig
+from signal_admin.server.config import STORE_KEY_VARIABLE, ServerConfig, TlsFiles, quoted
 from signal_admin.server.orphan import orphan_of, stop_orphan
 from signal_admin.server.supervisor import Running, Supervisor
-from signal_admin.vault import make_vault, read_vault
-from signal_contract.errors import AlreadyRunning, CatalystError
-from signal_contract.link import opened
+from signal_admin.settings import UpSettings
+from signal_admin.tls import Certificate
+from signal_contract.errors import CatalystError
+from signal_contract.link import Link
 from signal_contract.permissions import RoleName
 from signal_contract.topology import Account, stream_config
 
-DEFAULT_PORT = 4222
-DEFAULT_STORE_BYTES = 4 << 30
-_STREAM_BYTES = 1 << 30
+# A duty that does not end must not keep the server from being stopped in order.
+_STOP_TIMEOUT_S = 5.0
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class UpSettings:
-    """What `catalyst up` can be told. Port -1 takes a random one; `monitor_port` 0 is off; bytes for the store."""
-
-    host: str = "127.0.0.1"
-    port: int = DEFAULT_PORT
-    monitor_port: int = 0
-    nats_server: Path | None = None
-    max_store_bytes: int = DEFAULT_STORE_BYTES
-
-    @property
-    def stream_bytes(self) -> int:
-        # The other half of a small store is room for durables and what comes later.
-        return min(_STREAM_BYTES, self.max_store_bytes // 2)
+Duty = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +54,10 @@ class Up:
     watching: asyncio.Task[None]
 
 
-@contextmanager
-def _held(desk: Desk) -> Iterator[None]:
-    lock = filelock.FileLock(desk.lock)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        record = desk.server_record()
-        who = f"pid {record.pid}, at {record.url}" if record else "it is still starting or stopping"
-        raise AlreadyRunning(f"`catalyst up` is running already on {desk.root} ({who})") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _server_config(desk: Desk, settings: UpSettings, issued: IssuedAccounts) -> ServerConfig:
+def _server_config(desk: Desk, ready: Ready) -> ServerConfig:
+    settings, issued, certificate = ready.settings, ready.issued, ready.certificate
     return ServerConfig(
-        host=settings.host,
+        host=settings.listen_host,
         port=settings.port,
         monitor_port=settings.monitor_port,
         server_name="catalyst",
@@ -92,6 +70,9 @@ def _server_config(desk: Desk, settings: UpSettings, issued: IssuedAccounts) -> 
         operator_jwt=issued.operator_jwt,
         system_account=issued.keys[Account.SYS],
         accounts={issued.keys[account]: jwt for account, jwt in issued.accounts.items()},
+        tls=TlsFiles(certificate.cert, certificate.key) if certificate else None,
+        wss_port=settings.wss_port,
+        is_encrypted=ready.store_key is not None,
     )
 
 
@@ -103,17 +84,23 @@ def _clear_the_way(desk: Desk, say: Say) -> None:
     desk.server_json.unlink(missing_ok=True)
 
 
-def _record(desk: Desk, running: Running) -> None:
-    write_publisher_settings(desk, running.url)
-    desk.write_server_record(
-        ServerRecord(
-            url=running.url,
-            pid=os.getpid(),
-            nats_pid=running.nats_pid,
-            started_at=datetime.now(UTC).isoformat(),
-            monitor_url=running.monitor_url,
-        )
+def _record_of(running: Running, certificate: Certificate | None) -> ServerRecord:
+    host = urlsplit(running.url).hostname or ""
+    return ServerRecord(
+        url=running.url,
+        pid=os.getpid(),
+        nats_pid=running.nats_pid,
+        started_at=datetime.now(UTC).isoformat(),
+        monitor_url=running.monitor_url,
+        wss_url=running.wss_url,
+        ca_file=str(certificate.ca) if certificate and certificate.ca else None,
+        tls_name=certificate.name_for(host) if certificate else None,
     )
+
+
+def _write_record(desk: Desk, record: ServerRecord) -> None:
+    write_publisher_settings(desk, record)
+    desk.write_server_record(record)
 
 
 def _in_words(action: CreateStream | UpdateStream | CreateDurable | UpdateDurable) -> str:
@@ -135,19 +122,30 @@ def _report(todo: Plan, say: Say) -> None:
         say(f"durable {name} belongs to no registered user; it is left alone")
 
 
-async def _provisioned(desk: Desk, settings: UpSettings, running: Running, say: Say) -> None:
+async def _provisioned(desk: Desk, settings: UpSettings, record: ServerRecord, say: Say) -> None:
     with registry_locked(desk):
-        async with opened([running.url], own_creds(desk, RoleName.ADMIN), label="catalyst-up") as link:
+        async with dialled(record, desk, RoleName.ADMIN, "catalyst-up") as link:
             todo = await provision(link, desk, stream_config(max_bytes=settings.stream_bytes))
+            await _flush_audit(link, desk, say)
         _report(todo, say)
-        _record(desk, running)
+        _write_record(desk, record)
 
 
-async def _note_stream_end(desk: Desk, running: Running) -> None:
-    creds = own_creds(desk, RoleName.ADMIN)
+async def _flush_audit(link: Link, desk: Desk, say: Say) -> None:
+    # A full audit log is told, but signals go on: refusing to start would help nobody.
+    try:
+        sent = await flush_pending(link, desk)
+    except CatalystError as error:
+        say(f"audit entries of the time when the server was down still wait: {error.message}")
+        return
+    if sent:
+        say(f"{sent} audit entries of the time when the server was down were stored")
+
+
+async def _note_stream_end(desk: Desk, record: ServerRecord) -> None:
     # A stop must not fail because a last look did.
     with contextlib.suppress(CatalystError):
-        async with opened([running.url], creds, label="catalyst-down", connect_timeout_s=1.0) as link:
+        async with dialled(record, desk, RoleName.ADMIN, "catalyst-down", connect_timeout_s=1.0) as link:
             await remember_stream(link, desk)
 
 
@@ -155,36 +153,77 @@ async def _note_stream_end(desk: Desk, running: Running) -> None:
 async def brought_up(data: Path | None, settings: UpSettings, say: Say) -> AsyncIterator[Up]:
     """Run a provisioned server for the length of the block; `say` gets lines for people.
 
-    Makes the data directory at first start. Raises AlreadyRunning, CredsInvalid (vault), ConfigInvalid, Conflict, or
-    a kind of ServerStartFailed. At the end the server is stopped cleanly, whatever happened.
+    Makes the data directory at first start and keeps the settings in it. Raises AlreadyRunning, CredsInvalid (vault),
+    ConfigInvalid, Conflict, or a kind of ServerStartFailed. At the end the server is stopped cleanly in any case.
     """
     desk = make_desk(data)
-    with _held(desk):
-        make_vault(desk.vault)
-        vault, now = read_vault(desk.vault), datetime.now(UTC)
-        issued = issue_accounts(desk, vault, now)
-        issue_own_creds(desk, vault, now)
+    with held(desk):
+        ready = make_ready(desk, settings, datetime.now(UTC))
         binary = find_binary(settings.nats_server)
         version = version_checked(binary)
         _clear_the_way(desk, say)
+
+        def on_running(running: Running) -> None:
+            if desk.server_json.exists():
+                _write_record(desk, _record_of(running, ready.certificate))
+
         supervisor = Supervisor(
             binary,
-            _server_config(desk, settings, issued),
+            _server_config(desk, ready),
             conf_path=desk.server_conf,
             stderr_file=desk.server_stderr,
             say=say,
-            on_running=lambda running: _record(desk, running) if desk.server_json.exists() else None,
+            on_running=on_running,
+            secrets={STORE_KEY_VARIABLE: quoted(ready.store_key)} if ready.store_key else None,
         )
         async with _supervised(desk, supervisor):
+            if ready.is_to_encrypt:
+                say("encrypting the streams on disk …")
+                await _encrypt(desk, supervisor)
             running = await supervisor.start()
-            await _provisioned(desk, settings, running, say)
-            watching = asyncio.create_task(supervisor.watch(), name="nats-server")
-            try:
+            await _provisioned(desk, ready.settings, _record_of(running, ready.certificate), say)
+            await retire_due_keys(desk, say)
+            async with _watched(desk, ready, supervisor, say) as watching:
                 yield Up(desk, supervisor, running, version, watching)
-            finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
-                await _note_stream_end(desk, supervisor.running or running)
+
+
+async def _encrypt(desk: Desk, supervisor: Supervisor) -> None:
+    # nats-server encrypts what it finds when it starts; the second start then shows what it made of it.
+    forget_creation(desk)
+    await supervisor.start()
+    await supervisor.stop()
+
+
+@asynccontextmanager
+async def _watched(desk: Desk, ready: Ready, supervisor: Supervisor, say: Say) -> AsyncIterator[asyncio.Task[None]]:
+    duties: dict[str, Duty] = {
+        "nats-server": supervisor.watch,
+        "housekeeping": partial(run_housekeeping, desk, say),
+        "audit-tail": partial(run_audit_tail, desk),
+    }
+    if ready.certificate is not None:
+        duties["certificate"] = partial(
+            keep_certificate, desk, ready.settings, ready.certificate, supervisor.reload, say
+        )
+    watching = asyncio.create_task(_all_of(duties), name="catalyst-up")
+    try:
+        yield watching
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching}, timeout=_STOP_TIMEOUT_S)
+        if supervisor.running is not None:
+            await _note_stream_end(desk, _record_of(supervisor.running, ready.certificate))
+
+
+async def _all_of(duties: Mapping[str, Duty]) -> None:
+    """Run them all; the first one that fails ends the others, and its error is what is raised."""
+    # They are started here and not by the caller: a stop before the first step would leave coroutines unawaited.
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name, duty in duties.items():
+                group.create_task(duty(), name=name)
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
 
 
 @asynccontextmanager

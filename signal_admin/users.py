@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from signal_admin.addresses import ca_pem, public_servers
 from signal_admin.apply import provision_user, read_durables
 from signal_admin.desk import Desk
-from signal_admin.issuing import mint_user, own_creds
-from signal_admin.registry import User, all_users, read_user, registry_locked, user_folder, write_user
+from signal_admin.dial import dial
+from signal_admin.issuing import mint_user
+from signal_admin.lifecycle import MAX_OVERLAP
+from signal_admin.registry import User, all_users, read_user, registry_held, user_folder, write_user
 from signal_admin.starter import starter_yaml
-from signal_admin.up import DEFAULT_PORT
+from signal_admin.system import Connection, all_servers, connections_of
 from signal_admin.vault import read_vault
 from signal_contract.creds import write_secret
 from signal_contract.errors import Conflict, InputError, ServerUnreachable, StorageFailed, StreamMissing
-from signal_contract.link import opened
 from signal_contract.permissions import RoleName
 from signal_contract.subject import entitlement, filters_from_catalysts, user_name_checked
 from signal_contract.topology import durable_name
@@ -75,6 +77,17 @@ def expiry_from(text: str, now: datetime) -> datetime:
     return now + length
 
 
+def overlap_from(text: str) -> timedelta:
+    """`24h`, `2d`; `0h` is none. Raises InputError outside nothing to 30 days."""
+    if text in ("0", "0h", "0d"):
+        return timedelta()
+    start = datetime(2000, 1, 1, tzinfo=UTC)  # only the length counts
+    length = expiry_from(text, start) - start
+    if length > MAX_OVERLAP:
+        raise InputError(f"an overlap of {text} is too long", hint=f"At most {MAX_OVERLAP.days}d.")
+    return length
+
+
 async def add_user(
     desk: Desk,
     name: str,
@@ -89,24 +102,29 @@ async def add_user(
     `filters` is an entitlement. The registry entry is written last, so a crash leaves no half-made user behind.
     """
     folder = user_folder(desk, user_name_checked(name))
-    with registry_locked(desk):
+    async with registry_held(desk):
         if (folder / "user.json").exists():
             raise Conflict(f"there is a user {name} already", hint="`catalyst user list` shows what he may read.")
         vault = read_vault(desk.vault)
         public_key, content = mint_user(
             vault, name=name, role=RoleName.SUBSCRIBER, issued_at=now, expires_at=expires_at
         )
-        user = User(name, public_key, filters, created_at=now.replace(microsecond=0), expires_at=expires_at)
-        record = desk.server_record()
-        url = record.url if record else f"nats://127.0.0.1:{DEFAULT_PORT}"
-        texts = {f"{name}.creds": content, f"{name}.yaml": starter_yaml(name, url, vault.signer.public_key)}
+        at = now.replace(microsecond=0)
+        user = User(name, public_key, filters, created_at=at, expires_at=expires_at, issued_at=at)
+        texts = {f"{name}.creds": content, **_config_texts(desk, name, vault.signer.public_key)}
         _write_all(folder, texts)
         if out is not None:
             _write_all(out, texts)
         write_user(desk, user)
-        has_durable = record is not None and await _make_durable(desk, record.url, user)
+        has_durable = await _make_durable(desk, user)
     place = out or folder
     return NewUser(read_user(desk, name), place / f"{name}.creds", place / f"{name}.yaml", has_durable)
+
+
+def _config_texts(desk: Desk, name: str, publisher_key: str) -> dict[str, str]:
+    pem, ca_name = ca_pem(desk), f"{name}-ca.pem"
+    config = starter_yaml(name, public_servers(desk), publisher_key, ca_file=ca_name if pem else None)
+    return {f"{name}.yaml": config} | ({ca_name: pem} if pem else {})
 
 
 def _write_all(folder: Path, texts: Mapping[str, str]) -> None:
@@ -117,12 +135,10 @@ def _write_all(folder: Path, texts: Mapping[str, str]) -> None:
         raise StorageFailed(f"cannot write to {folder}: {error.strerror or error}") from error
 
 
-async def _make_durable(desk: Desk, url: str, user: User) -> bool:
+async def _make_durable(desk: Desk, user: User) -> bool:
     # A record can outlive its server (kill -9); then the next start makes the durable.
     try:
-        async with opened(
-            [url], own_creds(desk, RoleName.ADMIN), label="catalyst-user-add", connect_timeout_s=_CONNECT_TIMEOUT_S
-        ) as link:
+        async with dial(desk, RoleName.ADMIN, "catalyst-user-add", connect_timeout_s=_CONNECT_TIMEOUT_S) as link:
             await provision_user(link, desk, user)
     except (ServerUnreachable, StreamMissing):
         return False
@@ -132,20 +148,40 @@ async def _make_durable(desk: Desk, url: str, user: User) -> bool:
 async def user_states(desk: Desk) -> tuple[UserState, ...]:
     """Every user, with his durable's state when the server is running."""
     users = tuple(UserState(user) for user in all_users(desk))
-    record = desk.server_record()
-    if record is None:
-        return users
     try:
-        async with opened(
-            [record.url],
-            own_creds(desk, RoleName.MONITOR),
-            label="catalyst-user-list",
-            connect_timeout_s=_CONNECT_TIMEOUT_S,
-        ) as link:
+        async with dial(desk, RoleName.MONITOR, "catalyst-user-list", connect_timeout_s=_CONNECT_TIMEOUT_S) as link:
             durables = await read_durables(link)
     except ServerUnreachable:
         return users
     return tuple(_with_state(state, durables.get(durable_name(state.user.name))) for state in users)
+
+
+@dataclass(frozen=True, slots=True)
+class UserDetails:
+    """One user with his durable's state and his live connections (empty while the server is away)."""
+
+    state: UserState
+    connections: tuple[Connection, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**self.state.as_dict(), "connections": [each.as_dict() for each in self.connections]}
+
+
+async def user_details(desk: Desk, name: str) -> UserDetails:
+    """One user as registry and server have him; raises NotFound."""
+    user = read_user(desk, name)
+    keys = (user.public_key, *(each.public_key for each in user.retiring))
+    label = "catalyst-user-show"
+    try:
+        async with (
+            dial(desk, RoleName.MONITOR, label, connect_timeout_s=_CONNECT_TIMEOUT_S) as monitor,
+            dial(desk, RoleName.SYSTEM, label, connect_timeout_s=_CONNECT_TIMEOUT_S) as system,
+        ):
+            durables = await read_durables(monitor)
+            connections = await connections_of(system, keys, await all_servers(system))
+    except ServerUnreachable:
+        return UserDetails(UserState(user))
+    return UserDetails(_with_state(UserState(user), durables.get(durable_name(name))), connections)
 
 
 def _with_state(state: UserState, info: Mapping[str, Any] | None) -> UserState:
@@ -158,8 +194,3 @@ def _with_state(state: UserState, info: Mapping[str, Any] | None) -> UserState:
         # An agent that is there always has a pull waiting.
         is_online=int(info.get("num_waiting", 0)) > 0,
     )
-
-
-def is_expired(user: User, now: datetime) -> bool:
-    """Whether the server refuses this user's creds at `now`."""
-    return user.expires_at is not None and now >= user.expires_at

@@ -1,4 +1,8 @@
-"""The vault: every secret seed of the operator, one 0600 file each. Made once, never overwritten."""
+"""The vault: every secret key of the operator. Made once, never overwritten; checked as a whole whenever it is opened.
+
+Identity keys (operator, accounts) say who the operator is and can be kept off this machine; signing keys do the daily
+work. `public.json` holds the public halves, so that a missing or exchanged key is noticed.
+"""
 
 from __future__ import annotations
 
@@ -7,45 +11,77 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import orjson
+
+from signal_admin.seeds import change_seeds, read_seeds, seed_file, vault_held
 from signal_contract.creds import read_secret, write_secret
-from signal_contract.errors import CredsInvalid, StorageFailed
+from signal_contract.errors import CredsInvalid, IdentityOffline, InputError, StorageFailed
 from signal_contract.nkey import KeyKind, KeyPair
 from signal_contract.permissions import RoleName
 from signal_contract.signing import Signer
 from signal_contract.topology import Account
 
-_OPERATOR, _OPERATOR_SIGNING, _MESSAGE_SIGNING = "operator", "operator-signing", "message-signing"
+OPERATOR, OPERATOR_SIGNING = "operator", "operator-signing"
+MESSAGE_SIGNING, MESSAGE_SIGNING_NEXT = "message-signing", "message-signing-next"
+# A vault of the first version has these only; the keys of later roles are made when it is opened.
+_FIRST_ROLES = frozenset({RoleName.PUBLISHER, RoleName.SUBSCRIBER, RoleName.MONITOR, RoleName.ADMIN})
+_BACKUP = "Restore the whole vault folder from your backup."
 
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """All keys of the operator, open. Its repr shows public halves only."""
+    """The operator's keys, open. Its repr shows public halves only; `identity` is empty while those keys are away."""
 
-    operator: KeyPair
+    operator_key: str
+    account_keys: Mapping[Account, str]
     operator_signing: KeyPair
-    accounts: Mapping[Account, KeyPair]
     roles: Mapping[RoleName, KeyPair]
-    signer: Signer = field(repr=False)
-
-    @property
-    def account_keys(self) -> dict[Account, str]:
-        return {account: pair.public for account, pair in self.accounts.items()}
+    signer: Signer
+    next_signer: Signer | None = None
+    identity: Mapping[str, KeyPair] = field(default_factory=dict, repr=False)
 
     @property
     def role_keys(self) -> dict[RoleName, str]:
         return {role: pair.public for role, pair in self.roles.items()}
 
+    @property
+    def has_identity(self) -> bool:
+        return bool(self.identity)
 
-def _file(folder: Path, name: str) -> Path:
-    return folder / f"{name}.seed"
+    @property
+    def operator(self) -> KeyPair:
+        """The operator's identity key, which signs the operator JWT only; raises IdentityOffline."""
+        return self._identity(OPERATOR)
+
+    @property
+    def accounts(self) -> dict[Account, KeyPair]:
+        """The accounts' identity keys; raises IdentityOffline."""
+        return {account: self._identity(account_file(account)) for account in Account}
+
+    def _identity(self, name: str) -> KeyPair:
+        if name not in self.identity:
+            raise IdentityOffline(f"this needs the identity key {name!r}, which is kept offline")
+        return self.identity[name]
 
 
-def _account_file(account: Account) -> str:
+def account_file(account: Account) -> str:
+    """The name of an account's identity key."""
     return f"account-{account.value.lower()}"
 
 
-def _role_file(role: RoleName) -> str:
+def role_file(role: RoleName) -> str:
+    """The name of a role's signing key."""
     return f"role-{role.value}"
+
+
+def identity_names() -> tuple[str, ...]:
+    """The keys that can be kept offline."""
+    return (OPERATOR, *map(account_file, Account))
+
+
+def public_file(folder: Path) -> Path:
+    """Where the public halves are listed."""
+    return folder / "public.json"
 
 
 def make_vault(folder: Path) -> None:
@@ -53,46 +89,114 @@ def make_vault(folder: Path) -> None:
     if folder.exists():
         return
     draft = folder.with_name(f".{folder.name}.new")
+    seeds = {name: KeyPair.generate(KeyKind.OPERATOR).seed for name in (OPERATOR, OPERATOR_SIGNING)}
+    names = (*map(account_file, Account), *map(role_file, RoleName))
+    seeds |= {name: KeyPair.generate(KeyKind.ACCOUNT).seed for name in names}
+    seeds[MESSAGE_SIGNING] = Signer.generate().secret_text
     try:
         if draft.exists():
             shutil.rmtree(draft)
         draft.mkdir(mode=0o700, parents=True)
-        for name in (_OPERATOR, _OPERATOR_SIGNING):
-            write_secret(_file(draft, name), KeyPair.generate(KeyKind.OPERATOR).seed + "\n")
-        for name in (*map(_account_file, Account), *map(_role_file, RoleName)):
-            write_secret(_file(draft, name), KeyPair.generate(KeyKind.ACCOUNT).seed + "\n")
-        write_secret(_file(draft, _MESSAGE_SIGNING), Signer.generate().secret_text + "\n")
+        for name, seed in seeds.items():
+            write_secret(seed_file(draft, name), seed + "\n")
+        _write_public(draft, _publics_of(seeds))
         draft.rename(folder)
     except OSError as error:
         raise StorageFailed(f"cannot make the vault {folder}: {error.strerror or error}") from error
 
 
 def read_vault(folder: Path) -> Vault:
-    """Read every key; raises CredsInvalid when one is missing, damaged, of another kind or readable by others.
+    """Open the vault; raises CredsInvalid when a key is missing, damaged, exchanged or readable by others.
 
-    A missing key is not made again: everyone whom it signed would be refused without a word.
+    A missing key is not made again: everyone whom it signed would be refused without a word. Only the keys of roles
+    that are newer than the vault are made here, once.
     """
+    seeds, public = read_seeds(folder), read_public(folder)
+    if public is None or not _roles_of(public) >= set(RoleName):
+        seeds, public = _completed(folder)
+    identity = {name: _pair(seeds, name, public[name]) for name in identity_names() if name in seeds}
+    if identity and len(identity) < len(identity_names()):
+        absent = ", ".join(name for name in identity_names() if name not in identity)
+        raise CredsInvalid(f"the vault {folder} lacks {absent}", hint=_BACKUP)
     return Vault(
-        operator=_pair(folder, _OPERATOR, KeyKind.OPERATOR),
-        operator_signing=_pair(folder, _OPERATOR_SIGNING, KeyKind.OPERATOR),
-        accounts={account: _pair(folder, _account_file(account), KeyKind.ACCOUNT) for account in Account},
-        roles={role: _pair(folder, _role_file(role), KeyKind.ACCOUNT) for role in RoleName},
-        signer=Signer.from_secret_text(_secret(folder, _MESSAGE_SIGNING)),
+        operator_key=public[OPERATOR],
+        account_keys={account: public[account_file(account)] for account in Account},
+        operator_signing=_pair(seeds, OPERATOR_SIGNING, public[OPERATOR_SIGNING]),
+        roles={role: _pair(seeds, role_file(role), public[role_file(role)]) for role in RoleName},
+        signer=_signer(seeds, MESSAGE_SIGNING),
+        next_signer=_signer(seeds, MESSAGE_SIGNING_NEXT) if MESSAGE_SIGNING_NEXT in seeds else None,
+        identity=identity,
     )
 
 
-def _secret(folder: Path, name: str) -> str:
-    path = _file(folder, name)
+def read_public(folder: Path) -> dict[str, str] | None:
+    """The public half of every key by its name, or None in a vault of the first version; raises CredsInvalid."""
+    path = public_file(folder)
     if not path.exists():
-        raise CredsInvalid(f"the vault lacks {path}", hint="Restore the whole vault folder from your backup.")
-    return read_secret(path, what="vault file").strip()
-
-
-def _pair(folder: Path, name: str, kind: KeyKind) -> KeyPair:
+        return None
     try:
-        pair = KeyPair.from_seed(_secret(folder, name))
+        found = orjson.loads(read_secret(path, what="vault file"))
+    except orjson.JSONDecodeError:
+        found = None
+    needed = {OPERATOR, OPERATOR_SIGNING, *map(account_file, Account)}
+    if not isinstance(found, dict) or not needed <= set(found) or not all(isinstance(v, str) for v in found.values()):
+        raise CredsInvalid(f"{path} is damaged", hint=_BACKUP)
+    return found
+
+
+def _write_public(folder: Path, public: Mapping[str, str]) -> None:
+    write_secret(public_file(folder), orjson.dumps(dict(public), option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def _publics_of(seeds: Mapping[str, str]) -> dict[str, str]:
+    return {name: _pair(seeds, name).public for name in seeds if not name.startswith(MESSAGE_SIGNING)}
+
+
+def _roles_of(public: Mapping[str, str]) -> set[RoleName]:
+    return {role for role in RoleName if role_file(role) in public}
+
+
+def _completed(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Make the keys of roles that this vault has never had, and list all public halves."""
+    with vault_held(folder):
+        seeds, public = read_seeds(folder), read_public(folder)
+        if public is None:
+            known = (OPERATOR, OPERATOR_SIGNING, *map(account_file, Account), *map(role_file, sorted(_FIRST_ROLES)))
+            public = {name: _pair(seeds, name).public for name in known}
+        # A seed without its public half is one that a crash left here; nobody was signed with it yet.
+        fresh = {
+            role_file(role): seeds.get(role_file(role)) or KeyPair.generate(KeyKind.ACCOUNT).seed
+            for role in RoleName
+            if role not in _roles_of(public)
+        }
+        change_seeds(folder, fresh)
+        seeds, public = {**seeds, **fresh}, {**public, **_publics_of(fresh)}
+        _write_public(folder, public)
+        return seeds, public
+
+
+def _kind_of(name: str) -> KeyKind:
+    return KeyKind.OPERATOR if name in (OPERATOR, OPERATOR_SIGNING) else KeyKind.ACCOUNT
+
+
+def _pair(seeds: Mapping[str, str], name: str, public: str | None = None) -> KeyPair:
+    if name not in seeds:
+        raise CredsInvalid(f"the vault lacks {name}", hint=_BACKUP)
+    try:
+        pair = KeyPair.from_seed(seeds[name])
     except CredsInvalid as error:
-        raise CredsInvalid(f"vault key {name}: {error.message}", hint=error.hint) from error
-    if pair.kind is not kind:
-        raise CredsInvalid(f"vault key {name} is of another kind", hint="Restore the vault folder from your backup.")
+        raise CredsInvalid(f"vault key {name}: {error.message}", hint=_BACKUP) from error
+    if pair.kind is not _kind_of(name):
+        raise CredsInvalid(f"vault key {name} is of another kind", hint=_BACKUP)
+    if public is not None and pair.public != public:
+        raise CredsInvalid(f"vault key {name} is another one than before (a mix of two vaults)", hint=_BACKUP)
     return pair
+
+
+def _signer(seeds: Mapping[str, str], name: str) -> Signer:
+    if name not in seeds:
+        raise CredsInvalid(f"the vault lacks {name}", hint=_BACKUP)
+    try:
+        return Signer.from_secret_text(seeds[name])
+    except InputError as error:
+        raise CredsInvalid(f"vault key {name}: {error.message}", hint=_BACKUP) from error

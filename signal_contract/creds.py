@@ -33,6 +33,7 @@ class Creds:
     account: str
     expires_at: datetime | None
     jwt: str = field(repr=False)
+    key: KeyPair = field(repr=False)
 
     @property
     def inbox_prefix(self) -> str:
@@ -62,7 +63,7 @@ def write_secret(path: Path, content: str) -> None:
     draft.replace(path)
 
 
-def read_secret(path: Path, *, what: str) -> str:
+def read_secret(path: Path, *, what: str, max_bytes: int = _MAX_BYTES) -> str:
     """Read a secret file; raises CredsInvalid when it is missing, readable by others, too large or not text."""
     try:
         status = path.stat()
@@ -71,7 +72,7 @@ def read_secret(path: Path, *, what: str) -> str:
                 f"{what} {path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o})",
                 hint=f"Run: chmod 600 {path}",
             )
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
+        if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
             raise CredsInvalid(f"{what} {path} is not a file of a plausible size")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -138,6 +139,7 @@ def _creds_from(path: Path, text: str) -> Creds:
         account=str(details.get("issuer_account") or claims.get("iss")),
         expires_at=_expiry(path, claims.get("exp")),
         jwt=jwt,
+        key=pair,
     )
 
 

@@ -14,6 +14,7 @@ CatalystError
 ├── AlreadyRunning          another copy holds the directory or the identity
 ├── LinkError               between us and the server
 │   ├── ServerUnreachable
+│   ├── TlsFailed           the server does not prove who it is, or speaks no TLS 1.3
 │   ├── PlaintextRefused    clear text to an address that is not loopback
 │   ├── RequestTimedOut
 │   ├── Denied              authentication or permission
@@ -23,14 +24,17 @@ CatalystError
 │   ├── DurableMissing
 │   └── BrokerRefused       any other refusal of the broker
 ├── CredsInvalid            the file: missing, readable by others, damaged, of another account
+│   └── IdentityOffline     the operator's identity keys are kept elsewhere
 ├── ServerStartFailed       nats-server did not come up
 │   ├── ServerBinaryMissing
 │   ├── ServerTooOld
 │   ├── PortTaken
 │   ├── ServerConfigRefused nats-server does not accept its configuration
 │   ├── ServerNotPermitted  the system forbids the port or a directory
+│   ├── StoreKeyMissing     the store is encrypted, and its key is not there or another one
 │   └── StoreDamaged        JetStream's files cannot be used, or are not the ones of before
 ├── StorageFailed           disk full, file damaged
+│   └── AuditBroken         the log of decisions is not what was written
 └── DemoFailed              a step of the demonstration did not work
 """
 
@@ -182,6 +186,11 @@ class ServerUnreachable(LinkError):
     code = "SERVER_UNREACHABLE"
 
 
+class TlsFailed(LinkError):
+    code = "TLS_FAILED"
+    hint = "Nothing was sent to it. Check the address and ca_file, or ask the operator."
+
+
 class PlaintextRefused(LinkError):
     code = "PLAINTEXT_REFUSED"
     exit_code = ExitCode.CONFIG
@@ -233,6 +242,11 @@ class CredsInvalid(CatalystError):
     hint = "Ask the operator for a new creds file and keep it at mode 0600."
 
 
+class IdentityOffline(CredsInvalid):
+    code = "IDENTITY_OFFLINE"
+    hint = "Bring them back for this one change: catalyst vault import-offline DIR. Then export them again."
+
+
 class ServerStartFailed(CatalystError):
     code = "SERVER_START_FAILED"
     exit_code = ExitCode.SERVER_START
@@ -263,6 +277,11 @@ class ServerNotPermitted(ServerStartFailed):
     hint = "Use a port above 1023 and a data directory that belongs to you."
 
 
+class StoreKeyMissing(ServerStartFailed):
+    code = "STORE_KEY_MISSING"
+    hint = "Restore <data>/vault/store.key, or set CATALYST_STORE_KEY. Nothing was touched; without it nothing opens."
+
+
 class StoreDamaged(ServerStartFailed):
     code = "STORE_DAMAGED"
     hint = "Restore <data>/jetstream from a backup; the publisher's outbox holds its own copy of what it sent."
@@ -272,6 +291,11 @@ class StorageFailed(CatalystError):
     code = "STORAGE_FAILED"
     exit_code = ExitCode.STORAGE
     hint = "Free disk space or check the file, then run the command again."
+
+
+class AuditBroken(StorageFailed):
+    code = "AUDIT_BROKEN"
+    hint = "Keep the file as it is, compare it with a backup, and trust nothing from that row on."
 
 
 class DemoFailed(CatalystError):

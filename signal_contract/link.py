@@ -7,13 +7,14 @@ nats-py's JetStream layer hides what matters here: denied permissions look like 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
-import ipaddress
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -21,49 +22,33 @@ import nats
 import nats.errors
 import nats.js.errors
 import orjson
-from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg as NatsMessage
 from nats.aio.subscription import Subscription as NatsSubscription
 
+from signal_contract.broker import Client, mapped
 from signal_contract.creds import Creds
 from signal_contract.errors import (
     BrokerRefused,
     CatalystError,
-    ConfigInvalid,
-    CredsExpired,
-    CredsInvalid,
-    CredsRevoked,
     Denied,
     DurableMissing,
     LinkError,
-    PlaintextRefused,
     RequestTimedOut,
     ServerUnreachable,
     StreamMissing,
+    TlsFailed,
 )
+from signal_contract.trust import SECURE, secure_context, servers_checked
+from signal_contract.websocket import websocket_checked
 
 _log = logging.getLogger("catalyst.link")
 
-_CLEAR, _SECURE = ("nats", "ws"), ("tls", "wss")
 # A restarted server can refuse for a moment until its resolver is loaded; a first connection has no such excuse.
 _AUTH_FAILURES_ALLOWED = 5
+_CLOSE_TIMEOUT_S = 2.0
 
 # JetStream API err_code → our class (nats-server's errors.json is the source).
 _API_ERRORS: dict[int, type[LinkError]] = {10059: StreamMissing, 10014: DurableMissing}
-# Foreign error → our class; the first match counts, so subclasses stand before their bases.
-_FOREIGN: tuple[tuple[type[BaseException], type[CatalystError]], ...] = (
-    (nats.errors.AuthorizationError, Denied),
-    (nats.errors.InvalidUserCredentialsError, CredsInvalid),
-    (nats.errors.NoRespondersError, BrokerRefused),
-    (nats.errors.MaxPayloadError, BrokerRefused),
-    (nats.errors.BadSubjectError, BrokerRefused),
-    (nats.js.errors.NotFoundError, BrokerRefused),
-    (nats.js.errors.APIError, BrokerRefused),
-    (nats.errors.TimeoutError, RequestTimedOut),
-    (asyncio.TimeoutError, RequestTimedOut),
-    (nats.errors.Error, ServerUnreachable),
-    (OSError, ServerUnreachable),
-)
 
 
 class LinkEvent(StrEnum):
@@ -109,50 +94,6 @@ class PubAck:
 Handler = Callable[[Delivery], Awaitable[None]]
 
 
-def mapped(error: BaseException) -> CatalystError:
-    """The error of our tree for a foreign one; authentication errors are told apart by the server's words."""
-    text = str(error).lower()
-    if "authorization violation" in text:
-        return Denied("the server refused these credentials", hint=_REFUSED_HINT)
-    if "authentication expired" in text:
-        return CredsExpired("the server says that these credentials have expired")
-    if "authentication revoked" in text:
-        return CredsRevoked("the server says that these credentials were revoked")
-    return kind_of(type(error))(str(error) or error.__class__.__name__)
-
-
-def kind_of(foreign: type[BaseException]) -> type[CatalystError]:
-    """The class of our tree that a foreign error class becomes; LinkError itself when it is on no line of the table."""
-    return next((ours for theirs, ours in _FOREIGN if issubclass(foreign, theirs)), LinkError)
-
-
-_REFUSED_HINT = (
-    "They may belong to another server, be revoked, or be used outside their hours or addresses. Ask the operator."
-)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def servers_checked(servers: Sequence[str]) -> list[str]:
-    """Return the addresses, or raise ConfigInvalid or PlaintextRefused (clear text beyond loopback)."""
-    if not servers:
-        raise ConfigInvalid("no server address is given")
-    for server in servers:
-        parts = urlsplit(server)
-        if parts.scheme not in (*_CLEAR, *_SECURE) or not parts.hostname:
-            raise ConfigInvalid(f"{server!r} is not a server address", hint="Such as tls://signals.example.org:4222")
-        if parts.username or parts.password:
-            raise ConfigInvalid("a server address must not hold a user or password", hint="Use a creds file.")
-        if parts.scheme in _CLEAR and not _is_loopback(parts.hostname):
-            raise PlaintextRefused(f"{server} would send everything in clear text")
-    return list(servers)
-
-
 class Link:
     """One supervised connection. Reconnects for ever; ends for good when the server refuses the credentials.
 
@@ -160,13 +101,16 @@ class Link:
     """
 
     def __init__(self, creds: Creds | None, on_notice: Callable[[LinkNotice], None] | None = None) -> None:
-        self._nats = NatsClient()
+        self._nats = Client()
         self._creds = creds
         self._on_notice = on_notice or (lambda notice: None)
         self._asked: dict[str, set[asyncio.Future[Delivery]]] = {}
         self._auth_failures = 0
         self._was_up = False
         self._last_error: BaseException | None = None
+        self._tls_failure: TlsFailed | None = None
+        self._tls_failures = 0
+        self._addresses = 1
         self._refused = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.closed = asyncio.Event()
@@ -181,19 +125,42 @@ class Link:
         label: str,
         connect_timeout_s: float = 5.0,
         on_notice: Callable[[LinkNotice], None] | None = None,
+        ca_file: Path | None = None,
+        tls_name: str | None = None,
     ) -> Self:
         """Connect; `label` is the connection's name in the server's monitoring.
 
-        Refused credentials end it at once (Denied), an absent server after `connect_timeout_s` (ServerUnreachable).
+        The server's certificate must come from `ca_file` (None: an authority of the system) and hold the address's
+        host, or `tls_name` where a tls:// server is reached by another address. Refused credentials (Denied) and wrong
+        certificates (TlsFailed) end it at once, an absent server after `connect_timeout_s` (ServerUnreachable).
         """
         link = cls(creds, on_notice)
-        await link._connect(servers_checked(servers), label, connect_timeout_s)
+        checked = servers_checked(servers)
+        link._set_up_tls(urlsplit(checked[0]).scheme, ca_file, tls_name)
+        try:
+            await link._connect(checked, label, connect_timeout_s)
+        finally:
+            if not link._was_up:  # also when the caller was cancelled: no socket is left behind
+                await link.close()
         return link
 
+    def _set_up_tls(self, scheme: str, ca_file: Path | None, tls_name: str | None) -> None:
+        if scheme in ("ws", "wss"):
+            websocket_checked()
+        if scheme in SECURE:
+            self._nats.context, self._nats.tls_name = secure_context(ca_file), tls_name
+
     async def _connect(self, servers: list[str], label: str, timeout_s: float) -> None:
-        options: dict[str, Any] = {}
+        self._addresses = len(servers)
+        # `tls://` without handshake_first would fall back to clear text against a plaintext server.
+        options: dict[str, Any] = {"tls": self._nats.context, "tls_handshake_first": servers[0].startswith("tls:")}
         if self._creds is not None:
-            options = {"user_credentials": str(self._creds.path), "inbox_prefix": self._creds.inbox_prefix}
+            # Not nats-py's own reading of the file: a damaged one would end its reconnecting without a word.
+            options |= {
+                "user_jwt_cb": self._jwt,
+                "signature_cb": self._signature,
+                "inbox_prefix": self._creds.inbox_prefix,
+            }
         connecting = asyncio.create_task(
             self._nats.connect(
                 servers,
@@ -207,8 +174,6 @@ class Link:
                 connect_timeout=2,
                 ping_interval=15,
                 max_outstanding_pings=2,
-                # `tls://` without this would fall back to clear text against a plaintext server.
-                tls_handshake_first=any(urlsplit(each).scheme == "tls" for each in servers),
                 **options,
             ),
             name="link-connect",
@@ -228,16 +193,22 @@ class Link:
             refused.cancel()
             if not connecting.done():
                 connecting.cancel()
-            await asyncio.gather(connecting, refused, return_exceptions=True)
-        raise await self._why_not(connecting, servers)
+            # Bounded: nats-py can hang here after a failed TLS handshake.
+            await asyncio.wait({connecting, refused}, timeout=_CLOSE_TIMEOUT_S)
+        raise self._why_not(connecting, servers)
 
-    async def _why_not(self, connecting: asyncio.Task[None], servers: list[str]) -> CatalystError:
-        cause = None if connecting.cancelled() else connecting.exception()
-        reason = self.failure or mapped(cause or self._last_error or OSError("no answer"))
-        await self.close()
-        if isinstance(reason, ServerUnreachable | RequestTimedOut):
+    def _why_not(self, connecting: asyncio.Task[None], servers: list[str]) -> CatalystError:
+        cause = None if connecting.cancelled() or not connecting.done() else connecting.exception()
+        reason = self.failure or self._tls_failure or mapped(cause or self._last_error or OSError("no answer"))
+        if isinstance(reason, ServerUnreachable | RequestTimedOut) or type(reason) is LinkError:
             return ServerUnreachable(f"cannot reach {', '.join(servers)}: {self._last_error or cause or 'no answer'}")
         return reason
+
+    def _jwt(self) -> bytearray:
+        return bytearray(self._creds.jwt.encode()) if self._creds is not None else bytearray()
+
+    def _signature(self, nonce: str) -> bytes:
+        return base64.b64encode(self._creds.key.sign(nonce.encode())) if self._creds is not None else b""
 
     # What nats-py reports -------------------------------------------------------------------------------------
 
@@ -252,6 +223,17 @@ class Link:
             self._auth_failures += 1
             if not self._was_up or self._auth_failures > _AUTH_FAILURES_ALLOWED or type(reason) is not Denied:
                 self._give_up(reason)
+        elif isinstance(reason, TlsFailed):
+            self._distrust(reason)
+
+    def _distrust(self, reason: TlsFailed) -> None:
+        # Once it was up it may come right again (a certificate is being renewed); nothing is sent until it does.
+        if self._tls_failure is None or self._tls_failure.message != reason.message:
+            _log.warning("%s", reason.message)
+        self._tls_failure = reason
+        self._tls_failures += 1
+        if not self._was_up and self._tls_failures >= self._addresses:
+            self._give_up(reason)
 
     def _give_up(self, reason: CatalystError) -> None:
         self.failure = self.failure or reason
@@ -282,7 +264,7 @@ class Link:
         self._on_notice(LinkNotice(LinkEvent.DISCONNECTED, str(self._last_error or "")))
 
     async def _on_reconnected(self) -> None:
-        self._auth_failures = 0
+        self._auth_failures, self._tls_failure = 0, None
         self._on_notice(LinkNotice(LinkEvent.RECONNECTED))
 
     # What we ask of it ----------------------------------------------------------------------------------------
@@ -319,8 +301,8 @@ class Link:
             waiting.discard(answer)
             if not waiting:
                 self._asked.pop(subject.lower(), None)
-            with contextlib.suppress(asyncio.CancelledError):
-                await asking
+            # Not `await asking` with its cancellation suppressed: a cancellation of the caller would be lost with it.
+            await asyncio.wait({asking})
 
     async def _ask(
         self,
@@ -385,15 +367,22 @@ class Link:
         except (nats.errors.Error, OSError) as error:
             raise mapped(error) from error
 
-    async def reconnect(self) -> None:
-        """Connect anew, reading the creds file again (used when it was replaced)."""
+    async def reconnect(self, creds: Creds | None = None) -> None:
+        """Connect anew, from now on with `creds` when they are given: the same user's, read from a replaced file."""
+        if creds is not None:
+            if self._creds is None or creds.user != self._creds.user:
+                raise ValueError("a connection keeps its user")
+            self._creds = creds
         await self._nats.force_reconnect()
 
     async def close(self) -> None:
         """End the connection; sends what is buffered. Never hangs and never raises."""
-        # nats-py's close can hang while it reconnects over TLS or WebSocket.
-        with contextlib.suppress(nats.errors.Error, OSError, asyncio.TimeoutError):
-            await asyncio.wait_for(self._nats.close(), timeout=2.0)
+        # nats-py's close can hang while it reconnects over TLS or WebSocket, and it swallows cancellations.
+        closing = asyncio.create_task(self._nats.close(), name="link-close")
+        await asyncio.wait({closing}, timeout=_CLOSE_TIMEOUT_S)
+        closing.cancel()
+        with contextlib.suppress(nats.errors.Error, OSError, asyncio.InvalidStateError, asyncio.CancelledError):
+            closing.result()
         self.closed.set()
 
     async def __aenter__(self) -> Self:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from signal_contract.subject import HEARTBEAT_PUBLISHER
-from signal_contract.topology import FEEDBACK_KINDS, STREAM, Account
+from signal_contract.topology import AUDIT_STREAM, FEEDBACK_KINDS, STREAM, Account
 
 NAME = "{{name()}}"
 
@@ -21,6 +21,8 @@ class RoleName(StrEnum):
     SUBSCRIBER = "subscriber"
     MONITOR = "monitor"
     ADMIN = "admin"
+    AUDITOR = "auditor"
+    SYSTEM = "system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +95,51 @@ ROLES: dict[RoleName, Role] = {
                 f"{_API}.CONSUMER.INFO.{STREAM}.*",
                 f"{_API}.CONSUMER.LIST.{STREAM}",
                 f"{_API}.CONSUMER.NAMES.{STREAM}",
+                f"{_API}.STREAM.CREATE.{AUDIT_STREAM}",
+                f"{_API}.STREAM.UPDATE.{AUDIT_STREAM}",
+                f"{_API}.STREAM.INFO.{AUDIT_STREAM}",
+                "audit.>",
                 "control.all.*",
                 "control.user.*.*",
             ),
             subscribe=(_OWN_INBOX,),
             max_subscriptions=20,
             max_payload_bytes=96 * 1024,
+        ),
+        # Reads the audit log by direct get, in batches. No consumer: the server checks no deliver_subject.
+        Role(
+            RoleName.AUDITOR,
+            Account.SIGNALS,
+            publish=(
+                f"{_API}.STREAM.INFO.{AUDIT_STREAM}",
+                f"{_API}.STREAM.MSG.GET.{AUDIT_STREAM}",
+                f"{_API}.DIRECT.GET.{AUDIT_STREAM}",
+            ),
+            subscribe=(_OWN_INBOX,),
+            max_subscriptions=10,
+            max_payload_bytes=16 * 1024,
+        ),
+        # The operator's hand on the server itself: pushes account JWTs, closes connections, hears who comes and goes.
+        Role(
+            RoleName.SYSTEM,
+            Account.SYS,
+            publish=(
+                "$SYS.REQ.CLAIMS.UPDATE",
+                "$SYS.REQ.CLAIMS.LOOKUP",
+                "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP",
+                "$SYS.REQ.SERVER.PING",
+                "$SYS.REQ.SERVER.PING.>",
+                "$SYS.REQ.SERVER.*.KICK",
+            ),
+            subscribe=(
+                _OWN_INBOX,
+                "$SYS.ACCOUNT.*.CONNECT",
+                "$SYS.ACCOUNT.*.DISCONNECT",
+                "$SYS.SERVER.*.CLIENT.AUTH.ERR",
+            ),
+            max_subscriptions=20,
+            # Answers of the server are not bounded by it; an account JWT with many revocations is.
+            max_payload_bytes=128 * 1024,
         ),
     )
 }

@@ -14,6 +14,7 @@ from typing import Any
 from signal_contract.subject import control_filters, user_name_checked
 
 STREAM = "SIGNALS"
+AUDIT_STREAM = "AUDIT"
 FEED_PREFIX = "FEED"
 FEEDBACK_KINDS = ("received", "decision", "order", "fill", "exit", "status")
 
@@ -110,6 +111,33 @@ def stream_config(*, max_age_days: int = 30, max_bytes: int = 1 << 30, replicas:
         "deny_delete": True,
         "deny_purge": True,
         "allow_direct": False,
+        "allow_rollup_hdrs": False,
+    }
+
+
+def audit_stream_config(*, max_bytes: int = 256 << 20, replicas: int = 1) -> dict[str, Any]:
+    """The AUDIT stream: who did what. Nothing can be deleted from it, and when it is full it refuses the new entry."""
+    return {
+        "name": AUDIT_STREAM,
+        "description": "What the operator did, and who came, went or was refused",
+        "subjects": ["audit.>"],
+        "retention": "limits",
+        "storage": "file",
+        # A flood of refused log-ins must not push out what was written before.
+        "discard": "new",
+        "max_age": 0,
+        "max_bytes": max_bytes,
+        "max_msg_size": 96 * 1024,
+        "max_msgs": -1,
+        "max_msgs_per_subject": -1,
+        "max_consumers": -1,
+        "num_replicas": replicas,
+        "duplicate_window": DAY_NS,
+        "compression": "s2",
+        "deny_delete": True,
+        "deny_purge": True,
+        # Read by direct get only, so that the auditor needs no consumer.
+        "allow_direct": True,
         "allow_rollup_hdrs": False,
     }
 

@@ -2,27 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+from signal_contract.announce import ANNOUNCE_SUBJECT
 from signal_contract.codec import decode
 from signal_contract.errors import InputError, SignatureInvalid
 from signal_contract.link import Delivery
-from signal_contract.model import Signal
-from signal_contract.signing import SIGNATURE_HEADER, Verifier
+from signal_contract.signing import SIGNATURE_HEADER
 from subscriber_agent.journal import Arrival
-from subscriber_agent.pull import ack_info
+from subscriber_agent.keys import KeyChain, Switch
+from subscriber_agent.pull import AckInfo, ack_info
+
+CONTROL_UNKNOWN = "CONTROL_UNKNOWN"
+_CONTROL = "control."
+# A message that the key chain does not know yet may be ahead of the announcement that explains it; it is left to be
+# delivered again so often.
+_HELD_DELIVERIES = 2
 
 
-def arrival_from(message: Delivery, verifier: Verifier, now: datetime) -> Arrival:
-    """What to keep of a message; `code` says why it must not be acted on (SIGNATURE_INVALID, SCHEMA_INVALID …).
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """A batch, verified: what goes into the journal, with which message; and the key chain behind it.
 
-    A message whose ack subject names no sequence cannot come from a stream: InputError.
+    `held` messages are not acknowledged: they come again.
     """
-    info = ack_info(message.reply)
-    if info is None:
-        raise InputError(f"a message on {message.subject[:80]} has no stream sequence")
-    signal, code, detail = _checked(message, verifier)
-    return Arrival(
+
+    pairs: tuple[tuple[Delivery, Arrival], ...]
+    keys: KeyChain
+    held: int = 0
+
+
+def batch_sorted(batch: Sequence[Delivery], keys: KeyChain, now: datetime, *, is_doubtful: bool) -> Sorted:
+    """Verify a batch in its order; a key announced in it counts for what stands behind it.
+
+    `is_doubtful` says that earlier messages may still be on their way to us (after a restart or a reconnect): then a
+    wrong signature may only mean that a key's announcement has not come yet. Messages without a stream sequence are
+    dropped: they come from no stream.
+    """
+    pairs: list[tuple[Delivery, Arrival]] = []
+    held = 0
+    for message in batch:
+        info = ack_info(message.reply)
+        if info is None:
+            continue
+        arrival, keys = arrival_from(message, info, keys, now)
+        is_unexplained = arrival.code == SignatureInvalid.code and bool(arrival.signature)
+        if is_doubtful and is_unexplained and info.delivered <= _HELD_DELIVERIES:
+            held += 1
+        else:
+            pairs.append((message, arrival))
+    return Sorted(tuple(pairs), keys, held)
+
+
+def arrival_from(message: Delivery, info: AckInfo, keys: KeyChain, now: datetime) -> tuple[Arrival, KeyChain]:
+    """What to keep of a message, and the key chain after it.
+
+    `code` says why it must not be acted on (SIGNATURE_INVALID, SCHEMA_INVALID, CONTROL_UNKNOWN …).
+    """
+    signature = message.headers.get(SIGNATURE_HEADER)
+    signal, code, detail = None, None, ""
+    try:
+        keys.check(message.subject, message.data, signature, info.stream_seq)
+        if message.subject == ANNOUNCE_SUBJECT:
+            keys = _followed(keys, Switch(info.stream_seq, message.data, signature or ""))
+        elif message.subject.startswith(_CONTROL):
+            code, detail = CONTROL_UNKNOWN, "this version knows no such control message; upgrade catalyst-signals"
+        else:
+            signal = decode(message.data)
+            if signal.subject != message.subject:
+                raise SignatureInvalid("the signal belongs on another subject than the one it came on")
+    except InputError as error:
+        signal, code, detail = None, error.code, error.message
+    arrival = Arrival(
         stream_seq=info.stream_seq,
         subject=message.subject,
         payload=message.data,
@@ -30,15 +83,10 @@ def arrival_from(message: Delivery, verifier: Verifier, now: datetime) -> Arriva
         signal=signal,
         code=code,
         detail=detail,
+        signature=signature,
     )
+    return arrival, keys
 
 
-def _checked(message: Delivery, verifier: Verifier) -> tuple[Signal | None, str | None, str]:
-    try:
-        verifier.check(message.subject, message.data, message.headers.get(SIGNATURE_HEADER))
-        signal = decode(message.data)
-        if signal.subject != message.subject:
-            raise SignatureInvalid("the signal belongs on another subject than the one it came on")
-    except InputError as error:
-        return None, error.code, error.message
-    return signal, None, ""
+def _followed(keys: KeyChain, switch: Switch) -> KeyChain:
+    return keys if keys.has(switch) else keys.after(switch)

@@ -14,25 +14,30 @@ IN_FLIGHT = timedelta(seconds=31)
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """`expected` were waiting or in flight at the start, `seen` have come, `more` is what the last one said."""
+    """`in_flight` were un-acknowledged at the start, `returned` of them have come again; `more` wait on the server.
 
-    expected: int
+    Only deliveries that say that they are not the first count as returned: live messages must not stand in for them.
+    What has not returned at `until` will not: it was acknowledged after all, or belongs to nobody.
+    """
+
+    in_flight: int
     more: bool
-    heard_at: datetime
-    seen: int = 0
+    until: datetime
+    returned: int = 0
 
     @classmethod
     def at_start(cls, *, waiting: int, in_flight: int, now: datetime) -> Backlog:
         """From the durable's counts of waiting and un-acknowledged messages."""
-        return cls(expected=waiting + in_flight, more=waiting > 0, heard_at=now)
+        return cls(in_flight=in_flight, more=waiting > 0, until=now + IN_FLIGHT)
 
-    def after(self, batch: list[Delivery], now: datetime) -> Backlog:
+    def after(self, batch: list[Delivery]) -> Backlog:
         """The state after a batch has been journaled; an empty batch changes nothing."""
-        if not batch:
+        infos = [info for message in batch if (info := ack_info(message.reply)) is not None]
+        if not infos:
             return self
-        info = ack_info(batch[-1].reply)
-        return replace(self, seen=self.seen + len(batch), more=info is not None and info.pending > 0, heard_at=now)
+        again = sum(info.delivered > 1 for info in infos)
+        return replace(self, returned=self.returned + again, more=infos[-1].pending > 0)
 
     def is_drained(self, now: datetime) -> bool:
         """Nothing waits on the server, and what was in flight has come back or had its time to."""
-        return not self.more and (self.seen >= self.expected or now - self.heard_at >= IN_FLIGHT)
+        return not self.more and (self.returned >= self.in_flight or now >= self.until)

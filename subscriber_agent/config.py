@@ -47,7 +47,7 @@ def _servers(value: Any) -> Any:
     if not isinstance(value, list | tuple) or not value or not all(isinstance(each, str) for each in value):
         raise ValueError("must be a list of addresses, such as [tls://signals.example.org:4222]")
     # The link brings nats-py with it, which commands that only show something should not have to load.
-    from signal_contract.link import servers_checked
+    from signal_contract.trust import servers_checked
 
     try:
         return tuple(servers_checked(value))
@@ -101,6 +101,9 @@ class AgentConfig(Settings):
         description="Addresses of the operator's server; clear text (nats://) only on this machine."
     )
     creds: File = Field(description="Your creds file, relative to this file. Keep it at mode 0600.")
+    ca_file: File | None = Field(
+        None, description="The operator's own CA certificate, relative to this file; none: the system's are used."
+    )
     publisher_key: Annotated[str, AfterValidator(_publisher_key)] = Field(
         description="The publisher's public key: messages that it did not sign are never acted on."
     )
@@ -150,6 +153,7 @@ def load_config(path: Path, *, creds: Path | None = None) -> AgentConfig:
     return config.model_copy(
         update={
             "creds": _beside(path, config.creds),
+            "ca_file": None if config.ca_file is None else _beside(path, config.ca_file),
             "data": None if config.data is None else _beside(path, config.data),
         }
     )
@@ -244,6 +248,7 @@ _EXAMPLES = {
     "servers": '["tls://signals.example.org:4222"]',
     "creds": "alice.creds",
     "publisher_key": f'"ed25519:{"A" * 43}"',
+    "ca_file": "# ca_file: alice-ca.pem",
     "data": "# data: /home/alice/signals",
 }
 _HEADER = """\

@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 
 import orjson
 
-from signal_contract.errors import Denied, DurableMissing, LinkError
-from signal_contract.link import Delivery, Link
+from signal_contract.errors import Denied, DurableMissing, LinkError, ServerUnreachable, StreamMissing
+from signal_contract.link import Delivery, Link, Subscription
 from signal_contract.topology import SECOND_NS, info_subject, is_own_ack, pull_subject
 from subscriber_agent import pull
 from subscriber_agent.pull import Pull
@@ -19,6 +19,7 @@ _log = logging.getLogger("catalyst.feed")
 
 # A durable that is gone answers 503 or 409; a restarting server does so for a moment too.
 _TROUBLE_BEFORE_ASKING = 3
+_LAST_WORDS_S = 2.0
 
 
 class Feed:
@@ -30,7 +31,10 @@ class Feed:
     def __init__(self, link: Link, user: str) -> None:
         self._link = link
         self._user = user
-        self._inbox = link.new_inbox()
+        self._base = link.new_inbox()
+        self._generation = 0
+        self._subscription: Subscription | None = None
+        self._has_old_inbox = self._has_new_inbox = False
         self._state = Pull()
         self._arrived: list[Delivery] = []
         self._wake = asyncio.Event()
@@ -38,12 +42,16 @@ class Feed:
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
         self.stray = 0
 
+    @property
+    def _inbox(self) -> str:
+        return f"{self._base}.{self._generation}"
+
     async def batches(self, *, idle_s: float) -> AsyncGenerator[list[Delivery], None]:
         """Yield what has arrived, in order, as soon as there is any; an empty batch after `idle_s` with nothing.
 
-        Raises DurableMissing, Denied, or why the link ended.
+        Raises DurableMissing, StreamMissing, Denied, or why the link ended.
         """
-        subscription = await self._link.subscribe(f"{self._inbox}.*", self._on_message)
+        await self._listen()
         asking = asyncio.create_task(self._ask_forever(), name="feed-pull")
         try:
             while True:
@@ -55,7 +63,25 @@ class Feed:
             asking.cancel()
             with contextlib.suppress(asyncio.CancelledError, LinkError):
                 await asking
-            await subscription.unsubscribe()
+            await self._unlisten()
+
+    async def _listen(self) -> None:
+        self._subscription = await self._link.subscribe(f"{self._inbox}.*", self._on_message)
+
+    async def _unlisten(self) -> None:
+        if self._subscription is not None:
+            await self._subscription.unsubscribe()
+        self._subscription = None
+
+    async def _change_inbox(self) -> None:
+        """Leave the inbox of the last connection. The pull that it made is dead: answers to it went to that connection.
+
+        But with anybody listening on its inbox the server takes it for alive, and sends every second message there.
+        """
+        await self._unlisten()
+        self._generation += 1
+        await self._listen()
+        self._has_old_inbox, self._has_new_inbox = False, True
 
     async def _something_or_end(self, asking: asyncio.Task[None], idle_s: float) -> None:
         waits = {
@@ -70,13 +96,23 @@ class Feed:
         if self._arrived:
             return
         if asking.done():
-            asking.result()
+            await self._raise_end_of(asking)
         if self._link.closed.is_set():
             raise self._link.failure or LinkError("the connection was closed")
 
+    async def _raise_end_of(self, asking: asyncio.Task[None]) -> None:
+        """Raise why the asking ended. It can meet a closed connection a moment before the link knows the reason."""
+        error = asking.exception()
+        if isinstance(error, ServerUnreachable):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self._link.closed.wait()
+            raise self._link.failure or error
+        asking.result()
+
     async def _on_message(self, message: Delivery) -> None:
         now = self._clock()
-        if message.subject.startswith(self._inbox):
+        if message.subject.startswith(f"{self._base}."):
             token = message.subject.rpartition(".")[2]
             text = message.headers.get("Description", "")
             self._state = pull.told(self._state, int(token) if token.isdigit() else -1, message.status, text, now)
@@ -102,13 +138,15 @@ class Feed:
         )
         subject = pull_subject(self._user)
         while True:
+            self._wake.clear()
+            if self._has_old_inbox:
+                await self._change_inbox()
             now = self._clock()
             if self._state.ask_at <= now and self._link.is_connected:
                 if self._state.failures >= _TROUBLE_BEFORE_ASKING:
                     await self._ask_why()
                 self._state = pull.asked(self._state, now)
                 await self._link.publish(subject, body, reply=f"{self._inbox}.{self._state.token}")
-            self._wake.clear()
             wait_s = max(self._state.ask_at - self._clock(), 0.05)
             # Not wait_for: up to Python 3.11 it swallows a cancellation that meets its wake-up.
             with contextlib.suppress(TimeoutError):
@@ -119,13 +157,20 @@ class Feed:
         """Tell a durable that is gone from a server that is busy; a time-out here is the latter."""
         try:
             await durable_info(self._link, self._user)
-        except (Denied, DurableMissing):
+        except (Denied, DurableMissing, StreamMissing):
             raise
         except LinkError as error:
             _log.info("pull answered %s; %s", self._state.trouble, error.message)
 
+    def on_disconnect(self) -> None:
+        """Leave the inbox before it is subscribed to again on the next connection."""
+        self._has_old_inbox = True
+        self._wake.set()
+
     def on_reconnect(self) -> None:
-        """Ask at once: the server may have forgotten the pull."""
+        """Ask at once: the pull of the last connection is dead."""
+        self._has_old_inbox = not self._has_new_inbox
+        self._has_new_inbox = False
         self._state = pull.reconnected(self._state, self._clock())
         self._wake.set()
 
@@ -140,5 +185,5 @@ class Feed:
 
 
 async def durable_info(link: Link, user: str) -> dict[str, object]:
-    """The state of this user's durable. Raises DurableMissing, Denied, RequestTimedOut."""
+    """The state of this user's durable. Raises DurableMissing, StreamMissing, Denied, RequestTimedOut."""
     return await link.api(info_subject(user))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from signal_admin.roles import permissions_markdown
 from signal_contract.codec import encode, signal_id_from
 from signal_contract.errors import EXIT_MEANING
 from signal_contract.model import (
@@ -135,6 +136,7 @@ def generated_files() -> dict[Path, bytes]:
     schema = json.dumps(Signal.model_json_schema(), indent=2, sort_keys=True) + "\n"
     files[ROOT / "config/schema/signal.v1.schema.json"] = schema.encode()
     files[ROOT / "config/agent.example.yaml"] = example_yaml().encode()
+    files[ROOT / "docs/permissions.md"] = permissions_markdown().encode()
     for name in ("README.md", "docs/risk.md"):
         files[ROOT / name] = with_blocks((ROOT / name).read_text(encoding="utf-8")).encode()
     return files

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from publisher.cli import register as register_publisher
+from signal_admin.cli.audit import audit
 from signal_admin.cli.catalysts import catalysts
 from signal_admin.cli.demo import demo
+from signal_admin.cli.init import init
+from signal_admin.cli.tls import tls_app
 from signal_admin.cli.up import up
 from signal_admin.cli.user import user_app
+from signal_admin.cli.vault import vault_app
 from signal_contract.cli.answer import run_app
+from signal_contract.cli.application import new_application
 
 _HELP = """\
 Your own signal wire: a server on this machine, your friends as users, your signals published and signed.
@@ -25,39 +26,16 @@ Your own signal wire: a server on this machine, your friends as users, your sign
   catalyst user list                         who reads what
 """
 
-app = typer.Typer(
-    help=_HELP,
-    rich_markup_mode="rich",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"catalyst {version('catalyst-signals')}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
-    ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="More about what happens, on stderr.")] = False,
-) -> None:
-    from signal_contract.logs import set_up_logs
-
-    set_up_logs(verbose=verbose)
+app = new_application(_HELP)
 
 
 app.command()(demo)
+app.command()(init)
 app.command()(up)
+app.add_typer(tls_app, name="tls")
 app.add_typer(user_app, name="user")
+app.add_typer(vault_app, name="vault")
+app.command()(audit)
 app.command()(catalysts)
 register_publisher(app)
 

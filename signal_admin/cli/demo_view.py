@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -33,7 +34,9 @@ _STYLE = {"accepted": "green", "refused": "yellow", "noted": "dim"}
 def wire_line(signal: dict[str, Any]) -> str:
     """A published signal in one line."""
     price = signal["reference_price"] or "?"
-    return f"{signal['action']:<5} {signal['ticker']:<6} {signal['catalyst']:<13.13} {signal['confidence']:>4} {price:>7}"
+    return (
+        f"{signal['action']:<5} {signal['ticker']:<6} {signal['catalyst']:<13.13} {signal['confidence']:>4} {price:>7}"
+    )
 
 
 def decision_line(report: dict[str, Any]) -> str:
@@ -196,6 +199,9 @@ def show_demo(*, is_plain: bool, as_json: bool, is_kept: bool) -> NoReturn:
     folder = Path(tempfile.mkdtemp(prefix="catalyst-demo-"))
     started = time.monotonic()
     out = console(sys.stderr) if as_json else console()
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        # A closed terminal ends it as Ctrl-C does: in order, with nothing left running.
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     is_plain = is_plain or as_json or not out.is_terminal
     try:
         outcome = asyncio.run(_play(folder, sample, is_plain=is_plain, out=out))

@@ -10,41 +10,75 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from signal_admin.cli.options import DataOption
+from signal_admin.cli.serving import (
+    CaOption,
+    CertOption,
+    EncryptOption,
+    KeyOption,
+    NoTlsOption,
+    PublicOption,
+    ServingFlags,
+    TlsOption,
+    WssPortOption,
+)
 from signal_contract.cli.answer import print_json, say
 from signal_contract.cli.interrupts import Interrupts
 from signal_contract.envelope import Envelope
 
 if TYPE_CHECKING:
-    from signal_admin.up import Up, UpSettings
+    from signal_admin.settings import UpSettings
+    from signal_admin.up import Up
 
 
 def up(
     data: DataOption = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; -1 takes a random one.")] = 4222,
-    monitor_port: Annotated[int, typer.Option(help="nats-server's monitoring on 127.0.0.1; 0 is off.")] = 0,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1; with --tls HOST everywhere")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; -1 takes a random one.", show_default="4222")
+    ] = None,
+    monitor_port: Annotated[
+        int | None, typer.Option(help="nats-server's monitoring on 127.0.0.1; 0 is off.", show_default="0")
+    ] = None,
     nats_server: Annotated[
         Path | None, typer.Option(help="The nats-server to run.", show_default="the installed one")
     ] = None,
-    max_store: Annotated[str, typer.Option(help="Disk space the server may use, such as 512MB.")] = "4GB",
+    max_store: Annotated[
+        str | None, typer.Option(help="Disk space the server may use, such as 512MB.", show_default="4GB")
+    ] = None,
+    tls: TlsOption = None,
+    no_tls: NoTlsOption = False,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    ca: CaOption = None,
+    wss_port: WssPortOption = None,
+    public: PublicOption = None,
+    encrypt: EncryptOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout when it is ready.")] = False,
 ) -> None:
     """Start the server with accounts, stream and durables, and keep it running until Ctrl-C.
 
-    Example: catalyst up
-    """
-    from signal_admin.server.config import bytes_from
-    from signal_admin.up import UpSettings
+    What it is told is kept: the next `catalyst up` needs no options.
 
-    settings = UpSettings(host, port, monitor_port, nats_server, bytes_from(max_store))
-    _warn_of_clear_text(host)
+    Example: catalyst up --tls signals.example.org
+    """
+    from signal_admin.cli.serving import settings_with
+
+    flags = ServingFlags(
+        host, port, monitor_port, nats_server, max_store, tls, no_tls, cert, key, ca, wss_port, public, encrypt
+    )
+    settings = settings_with(data, flags)
+    _warn_of_clear_text(settings)
     raise typer.Exit(asyncio.run(_up(data, settings, as_json)))
 
 
-def _warn_of_clear_text(host: str) -> None:
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        say(f"warning: listening on {host} in clear text. Agents refuse that from another machine;")
-        say("  put a TLS proxy in front of it, and let nobody but the proxy reach this port.")
+def _warn_of_clear_text(settings: UpSettings) -> None:
+    from signal_admin.settings import is_local
+
+    if not settings.has_tls and not is_local(settings.listen_host):
+        say(f"warning: listening on {settings.listen_host} in clear text. Agents refuse that from another machine;")
+        say("  give the server a certificate: catalyst up --tls HOST")
 
 
 async def _up(data: Path | None, settings: UpSettings, as_json: bool) -> int:
@@ -78,8 +112,15 @@ async def _up(data: Path | None, settings: UpSettings, as_json: bool) -> int:
 
 
 def _show_ready(up: Up, as_json: bool) -> None:
+    from signal_admin.addresses import public_servers
+
+    public = public_servers(up.desk)
+    if up.running.wss_url:
+        public += public_servers(up.desk, websocket=True)
     facts = {
         "url": up.running.url,
+        "wss_url": up.running.wss_url,
+        "public": public,
         "data": str(up.desk.root),
         "pid": os.getpid(),
         "nats_pid": up.running.nats_pid,
@@ -90,6 +131,8 @@ def _show_ready(up: Up, as_json: bool) -> None:
         print_json(Envelope("catalyst up", facts).as_dict())
         return
     say(f"ready: {up.running.url} (nats-server {up.version}, data in {up.desk.root})")
+    if public != [up.running.url]:
+        say(f"friends reach it at: {', '.join(public)}")
     if up.running.monitor_url:
         say(f"monitoring, for this machine only: {up.running.monitor_url}")
     say("next, in another terminal:")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from signal_admin.cli import invite, user_life
 from signal_admin.cli.options import DataOption, JsonOption
 
 if TYPE_CHECKING:
-    from signal_admin.registry import User
     from signal_admin.users import NewUser, UserState
     from signal_contract.cli.answer import Render
 
@@ -96,26 +96,20 @@ def list_users(data: DataOption = None, as_json: JsonOption = False) -> None:
     from signal_contract.cli.answer import finish, table
     from signal_contract.envelope import Envelope
 
-    states = asyncio.run(user_states(open_desk(data)))
+    states, now = asyncio.run(user_states(open_desk(data))), datetime.now(UTC)
     render = table(
         "user",
         "may read",
-        "since",
+        "status",
         "valid until",
         "agent",
         ">waiting",
         ">unacked",
-        rows=_rows(states, datetime.now(UTC)),
-        empty="no users yet; add one: catalyst user add alice --catalysts fda",
+        rows=_rows(states, now),
+        empty="no users yet; add one: catalyst user invite alice --catalysts fda",
     )
-    users = [state.as_dict() for state in states]
+    users = [{**state.as_dict(), "status": state.user.status(now)} for state in states]
     finish(Envelope("catalyst user list", {"users": users}), as_json=as_json, render=render)
-
-
-def _validity(user: User, now: datetime) -> str:
-    from signal_admin.users import is_expired
-
-    return (_day(user.expires_at) or "no end") + (" (expired)" if is_expired(user, now) else "")
 
 
 def _rows(states: Sequence[UserState], now: datetime) -> list[tuple[object, ...]]:
@@ -124,11 +118,21 @@ def _rows(states: Sequence[UserState], now: datetime) -> list[tuple[object, ...]
         (
             state.user.name,
             ", ".join(state.user.filters),
-            _day(state.user.created_at),
-            _validity(state.user, now),
+            state.user.status(now),
+            _day(state.user.expires_at) or "no end",
             presence[state.is_online],
             state.pending,
             state.ack_pending,
         )
         for state in states
     ]
+
+
+user_app.command("invite")(invite.invite)
+user_app.command("show")(user_life.show)
+user_app.command("rotate")(invite.rotate)
+user_app.command("extend")(invite.extend)
+user_app.command("set-filters")(user_life.set_filters)
+user_app.command("revoke")(user_life.revoke)
+user_app.command("offboard")(user_life.offboard)
+user_app.command("sync")(user_life.sync)

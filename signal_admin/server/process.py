@@ -7,8 +7,10 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,7 @@ class Address:
 
     port: int
     monitor_port: int | None
+    wss_port: int | None = None
 
 
 def port_checked(host: str, port: int) -> None:
@@ -71,6 +74,11 @@ def _log_tail(path: Path, offset: int) -> str:
         return ""
 
 
+def _passed_on(environment: Mapping[str, str]) -> dict[str, str]:
+    # The passphrase of the vault is nobody else's business.
+    return {key: value for key, value in environment.items() if not key.startswith("CATALYST_VAULT_")}
+
+
 @dataclass(slots=True)
 class NatsProcess:
     """A running nats-server and where its words are."""
@@ -81,12 +89,25 @@ class NatsProcess:
     stderr_file: Path
     log_offset: int
     host: str
+    has_tls: bool
 
     @classmethod
     async def start(
-        cls, binary: Path, conf: Path, *, host: str, ports_dir: Path, log_file: Path, stderr_file: Path
+        cls,
+        binary: Path,
+        conf: Path,
+        *,
+        host: str,
+        ports_dir: Path,
+        log_file: Path,
+        stderr_file: Path,
+        has_tls: bool = False,
+        secrets: Mapping[str, str] | None = None,
     ) -> NatsProcess:
-        """Start it in a process group of its own: Ctrl-C reaches `catalyst up`, which then stops it in order."""
+        """Start it in a process group of its own: Ctrl-C reaches `catalyst up`, which then stops it in order.
+
+        `secrets` are added to its environment, the one place where neither `ps` nor a backup finds them.
+        """
         offset = _prepared(ports_dir, log_file)
         with stderr_file.open("wb") as stderr:
             try:
@@ -99,10 +120,11 @@ class NatsProcess:
                     stderr=stderr,
                     start_new_session=os.name == "posix",
                     creationflags=_NEW_GROUP,
+                    env={**_passed_on(os.environ), **(secrets or {})},
                 )
             except OSError as error:
                 raise ServerStartFailed(f"{binary} cannot be run: {error}") from error
-        return cls(child, ports_dir, log_file, stderr_file, offset, host)
+        return cls(child, ports_dir, log_file, stderr_file, offset, host, has_tls)
 
     @property
     def pid(self) -> int:
@@ -121,7 +143,7 @@ class NatsProcess:
                     if self.child.returncode is not None:
                         raise failure_from_log(self.words, log_path=str(self.log_file))
                     address = self._address()
-                    if address is not None and await _says_info(self.host, address.port):
+                    if address is not None and await _says_info(self.host, address.port, has_tls=self.has_tls):
                         return address
                     await asyncio.sleep(_POLL_S)
         except TimeoutError as error:
@@ -137,10 +159,11 @@ class NatsProcess:
                 found = orjson.loads(path.read_bytes())
                 client = [_port(url) for url in found.get("nats", ())]
                 monitor = [_port(url) for url in found.get("monitoring", ())]
+                websocket = [_port(url) for url in found.get("websocket", ())]
             except (OSError, ValueError):
                 return None
             if client:
-                return Address(client[0], monitor[0] if monitor else None)
+                return Address(client[0], monitor[0] if monitor else None, websocket[0] if websocket else None)
         return None
 
     async def wait(self) -> int:
@@ -170,10 +193,50 @@ def _port(url: str) -> int:
     return int(url.rsplit(":", 1)[1].strip("/"))
 
 
-async def _says_info(host: str, port: int) -> bool:
+def reload_asked(pid: int) -> None:
+    """Ask a nats-server to read its configuration and certificates again; connections stay. Raises ServerStartFailed.
+
+    Raises ServerNotPermitted where the system has no such signal (Windows).
+    """
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is None:
+        raise ServerNotPermitted(
+            "this system has no signal to reload a certificate", hint="Stop `catalyst up` and start it again."
+        )
+    try:
+        os.kill(pid, hangup)
+    except ProcessLookupError as error:
+        raise ServerStartFailed(f"there is no nats-server with pid {pid} any more") from error
+
+
+def _probe_context() -> ssl.SSLContext:
+    # Sends nothing and trusts nothing: it only asks whether somebody answers there.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def served_certificate(host: str, port: int) -> bytes | None:
+    """The certificate (DER) that a new connection is shown right now, or None when there is no TLS server."""
     try:
         async with asyncio.timeout(_INFO_TIMEOUT_S):
-            reader, writer = await asyncio.open_connection(host, port)
+            _, writer = await asyncio.open_connection(host, port, ssl=_probe_context())
+            try:
+                shown = writer.get_extra_info("ssl_object")
+                return bytes(shown.getpeercert(binary_form=True) or b"") or None
+            finally:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+    except (OSError, TimeoutError):
+        return None
+
+
+async def _says_info(host: str, port: int, *, has_tls: bool) -> bool:
+    try:
+        async with asyncio.timeout(_INFO_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(host, port, ssl=_probe_context() if has_tls else None)
             try:
                 return (await reader.readline()).startswith(b"INFO ")
             finally:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from signal_admin.server.config import TEMPLATE_NAME, ServerConfig, checked, rendered
 from signal_admin.server.failures import losses_from_log
-from signal_admin.server.process import NatsProcess, port_checked
+from signal_admin.server.process import NatsProcess, port_checked, reload_asked
 from signal_contract.creds import write_secret
 from signal_contract.errors import PortTaken, ServerStartFailed
 from signal_contract.resources import resource_path
@@ -28,6 +28,7 @@ class Running:
     port: int
     monitor_url: str | None
     nats_pid: int
+    wss_url: str | None = None
 
 
 def restart_delay_s(deaths: tuple[float, ...], now: float) -> float | None:
@@ -63,6 +64,7 @@ class Supervisor:
         stderr_file: Path,
         say: Callable[[str], None],
         on_running: Callable[[Running], None] | None = None,
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
         self._binary = binary
         self._config = checked(config)
@@ -70,6 +72,7 @@ class Supervisor:
         self._stderr_file = stderr_file
         self._say = say
         self._on_running = on_running or (lambda running: None)
+        self._secrets = dict(secrets or {})
         self._process: NatsProcess | None = None
         self.running: Running | None = None
 
@@ -78,12 +81,12 @@ class Supervisor:
 
         A random port is kept for all later starts: clients reconnect to the address they know.
         """
-        for port, host in ((self._config.port, self._config.host), (self._config.monitor_port, "127.0.0.1")):
+        config = self._config
+        wanted = ((config.port, config.host), (config.monitor_port, "127.0.0.1"), (config.wss_port, config.host))
+        for port, host in wanted:
             if port > 0:
                 port_checked(host, port)
-        running = await self._launch()
-        self._config = replace(self._config, port=running.port)
-        return running
+        return await self._launch()
 
     async def _launch(self) -> Running:
         config = self._config
@@ -96,14 +99,18 @@ class Supervisor:
             ports_dir=config.ports_dir,
             log_file=config.log_file,
             stderr_file=self._stderr_file,
+            has_tls=config.tls is not None,
+            secrets=self._secrets,
         )
         address = await process.ready(READY_TIMEOUT_S)
         running = Running(
-            url=_url("nats", config.host, address.port),
+            url=_url("tls" if config.tls else "nats", config.host, address.port),
             port=address.port,
             monitor_url=_url("http", "127.0.0.1", address.monitor_port) if address.monitor_port else None,
             nats_pid=process.pid,
+            wss_url=_url("wss", config.host, address.wss_port) if address.wss_port else None,
         )
+        self._config = replace(config, port=address.port, wss_port=address.wss_port or 0)
         for line in losses_from_log(process.words):
             self._say(f"nats-server warns about its store: {line}")
         self.running = running
@@ -135,6 +142,11 @@ class Supervisor:
             self._say(error.message)
             return
         self._say(f"nats-server is up again at {running.url} (pid {running.nats_pid})")
+
+    def reload(self) -> None:
+        """Have the running server read its certificate again; connections stay. Raises ServerStartFailed."""
+        if self._process is not None:
+            reload_asked(self._process.pid)
 
     async def stop(self) -> None:
         """Stop the server cleanly; killed after 10 s."""

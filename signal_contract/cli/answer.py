@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import IO, Any, NoReturn
 
 import orjson
@@ -60,8 +61,13 @@ def table(*columns: str, rows: Sequence[Sequence[Any]], title: str | None = None
 
 def print_json(document: Any) -> None:
     """One JSON document on one line of stdout, flushed: streams are JSON lines."""
-    sys.stdout.write(orjson.dumps(document, default=str).decode() + "\n")
+    sys.stdout.write(orjson.dumps(document, default=_text).decode() + "\n")
     sys.stdout.flush()
+
+
+def _text(value: Any) -> str:
+    """What orjson does not know, as text; a number without exponent."""
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
 def finish(envelope: Envelope, *, as_json: bool, render: Render | None = None) -> NoReturn:
@@ -88,11 +94,11 @@ def run_app(app: typer.Typer, name: str) -> NoReturn:
     Expected errors become an answer with code, hint and exit status; `--json` anywhere makes it an envelope.
     """
     as_json = "--json" in sys.argv[1:]
-    command = " ".join([name, *(word for word in sys.argv[1:3] if not word.startswith("-"))])
     try:
         status = app(prog_name=name, standalone_mode=False)
         code = int(status or 0)
     except CatalystError as error:
+        command = _command_path(app, name, sys.argv[1:])
         code = _end(Envelope(command, None, error.exit_code, (Problem.from_error(error),)), as_json)
     except KeyboardInterrupt:
         code = int(ExitCode.INTERRUPTED)
@@ -101,8 +107,22 @@ def run_app(app: typer.Typer, name: str) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:  # noqa: BLE001
-        code = _end_unexpected(error, command, as_json)
+        code = _end_unexpected(error, _command_path(app, name, sys.argv[1:]), as_json)
     sys.exit(code)
+
+
+def _command_path(app: typer.Typer, name: str, words: Sequence[str]) -> str:
+    """`catalyst user add` of all that was typed: the command's own words, without arguments and options."""
+    here: Any = typer.main.get_command(app)
+    path = [name]
+    for word in words:
+        children = getattr(here, "commands", {})
+        if word in children:
+            here = children[word]
+            path.append(word)
+        elif not word.startswith("-"):
+            break
+    return " ".join(path)
 
 
 def _end(envelope: Envelope, as_json: bool) -> int:

@@ -9,7 +9,7 @@ import typer
 
 from signal_contract.cli.answer import finish
 from signal_contract.envelope import Envelope
-from subscriber_agent.cli.place import ConfigOption, JsonOption, open_place
+from subscriber_agent.cli.place import ConfigOption, JsonOption, open_latches
 
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; shown by `status`.")]
 
@@ -19,7 +19,7 @@ def halt(config: ConfigOption = None, reason: ReasonOption = "", as_json: JsonOp
 
     Example: subscriber-agent halt --reason "earnings day"
     """
-    _latch("HALTED", config, reason, as_json)
+    _latch("halt", "HALTED", config, reason, as_json)
 
 
 def reduce(config: ConfigOption = None, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
@@ -27,7 +27,7 @@ def reduce(config: ConfigOption = None, reason: ReasonOption = "", as_json: Json
 
     Example: subscriber-agent reduce
     """
-    _latch("REDUCING", config, reason, as_json)
+    _latch("reduce", "REDUCING", config, reason, as_json)
 
 
 def resume(config: ConfigOption = None, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
@@ -35,14 +35,14 @@ def resume(config: ConfigOption = None, reason: ReasonOption = "", as_json: Json
 
     Example: subscriber-agent resume
     """
-    _latch("ACTIVE", config, reason, as_json)
+    _latch("resume", "ACTIVE", config, reason, as_json)
 
 
-def _latch(value: str, config: ConfigOption, reason: str, as_json: bool) -> NoReturn:
+def _latch(command: str, value: str, config: ConfigOption, reason: str, as_json: bool) -> NoReturn:
     from subscriber_agent.desk import LOCAL_LATCH, OPERATOR_LATCH
 
-    place = open_place(config)
-    with place.journal(read_only=False) as journal:
+    user, opened = open_latches(config)
+    with opened as journal:
         before = journal.latch(LOCAL_LATCH)
         journal.set_latch(LOCAL_LATCH, value, reason, datetime.now(UTC))
         operator = journal.latch(OPERATOR_LATCH)
@@ -51,6 +51,10 @@ def _latch(value: str, config: ConfigOption, reason: str, as_json: bool) -> NoRe
         "after": value,
         "operator": operator.value if operator else "ACTIVE",
     }
-    text = f"trading of {place.creds.user}: {data['before']} → {value}"
+    text = f"trading of {user}: {data['before']} → {value}"
     note = "" if data["operator"] == "ACTIVE" else f" (the operator's word, {data['operator']}, still counts)"
-    finish(Envelope("latch", data), as_json=as_json, render=lambda out: out.print(text + note, markup=False))
+    finish(
+        Envelope(f"subscriber-agent {command}", data),
+        as_json=as_json,
+        render=lambda out: out.print(text + note, markup=False),
+    )

@@ -39,6 +39,17 @@ def _caught_up(facts: dict[str, Any]) -> str:
     return f"caught up: {facts['missed']} missed: {outcomes or 'none to decide on'}"
 
 
+def _expiring(facts: dict[str, Any]) -> str:
+    days = facts["days_left"]
+    left = "in less than a day" if days == 0 else f"in {days} day{'s' if days > 1 else ''}"
+    return f"your credentials expire {left} ({facts['expires_at'][:16]} UTC): ask your operator to extend them"
+
+
+def _replaced(facts: dict[str, Any]) -> str:
+    end = facts["expires_at"]
+    return f"took up the new creds file; valid {f'until {end[:16]} UTC' if end else 'without end'}"
+
+
 _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "decision": decision_line,
     "connected": _connected,
@@ -47,5 +58,12 @@ _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "reconnected": lambda facts: "connected again",
     "parked": lambda facts: f"set aside a message at {facts['seq']}: {facts['code']}: {facts['detail']}",
     "recovered": lambda facts: f"order {facts['order_id']} of the last run: {facts['outcome']['state']}",
+    "occupied": lambda facts: (
+        f"somebody else receives as {facts['user']}; waiting up to {facts['wait_s']} s for a left-over to end"
+    ),
+    "creds_expiring": _expiring,
+    "creds_replaced": _replaced,
+    "creds_kept": lambda facts: f"the new creds file is not used, the old ones stay: {facts['detail']}",
+    "key_changed": lambda facts: f"the publisher signs with a new key from sequence {facts['seq'] + 1} on",
     "stopped": lambda facts: "stopped",
 }

@@ -29,14 +29,21 @@ CredsOption = Annotated[Path | None, typer.Option("--creds", help="Your creds fi
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as one JSON document on stdout.")]
 
 
-def config_path(chosen: Path | None) -> Path:
-    """The config file: as chosen, else agent.yaml in the user's config directory. Raises NotFound."""
+def config_home(chosen: Path | None) -> Path:
+    """Where config and creds live: as chosen, else the system's place for this user's settings. Absolute."""
     import platformdirs
 
-    path = chosen or Path(platformdirs.user_config_dir("subscriber-agent", appauthor=False)) / "agent.yaml"
+    home = chosen or Path(platformdirs.user_config_dir("subscriber-agent", appauthor=False))
+    return home.expanduser().absolute()
+
+
+def config_path(chosen: Path | None) -> Path:
+    """The config file: as chosen, else agent.yaml in the user's config directory. Raises NotFound."""
+    path = chosen or config_home(None) / "agent.yaml"
     if not path.is_file():
         raise NotFound(
-            f"there is no config file {path}", hint="Name yours with --config; your operator sent it to you."
+            f"there is no config file {path}",
+            hint="Take up your invite with `subscriber-agent join FILE`, or name a config with --config.",
         )
     return path
 
@@ -92,3 +99,23 @@ def open_place(config: Path | None, creds: Path | None = None) -> Place:
     path = config_path(config)
     loaded = load_config(path, creds=creds)
     return Place(path, loaded, read_creds(loaded.creds, role="subscriber"))
+
+
+def open_latches(config: Path | None) -> tuple[str, Journal]:
+    """The journal to set a latch in, and whose it is: a halt must work with a damaged creds file too.
+
+    Raises NotFound, ConfigInvalid; CredsInvalid only when the place of the journal depends on the creds.
+    """
+    from signal_contract.errors import CredsInvalid
+    from subscriber_agent.config import load_config
+    from subscriber_agent.journal import Journal
+    from subscriber_agent.journal.journal import JOURNAL_FILE
+
+    try:
+        place = open_place(config)
+        return place.creds.user, place.journal(read_only=False)
+    except CredsInvalid:
+        data = load_config(config_path(config)).data
+        if data is None:
+            raise
+        return "this agent", Journal.open(data / JOURNAL_FILE, is_owner=False)

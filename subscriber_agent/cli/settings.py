@@ -34,7 +34,11 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     path = config_path(config)
     data = {"file": str(path), "hash": load_config(path).config_hash()}
     text = f"{path} is fine (hash {data['hash']})"
-    finish(Envelope("config check", data), as_json=as_json, render=lambda out: out.print(text, markup=False))
+    finish(
+        Envelope("subscriber-agent config check", data),
+        as_json=as_json,
+        render=lambda out: out.print(text, markup=False),
+    )
 
 
 @config_app.command()
@@ -46,15 +50,21 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from subscriber_agent.config import load_config
 
     values = load_config(config_path(config)).model_dump(mode="json")
-    finish(Envelope("config show", values), as_json=as_json, render=table("setting", "value", rows=_rows(values)))
+    finish(
+        Envelope("subscriber-agent config show", values),
+        as_json=as_json,
+        render=table("setting", "value", rows=_rows(values)),
+    )
 
 
 @config_app.command()
-def example() -> None:
+def example(as_json: JsonOption = False) -> None:
     """Print a config file with every setting, its meaning, range and default.
 
     Example: subscriber-agent config example > agent.yaml
     """
     from subscriber_agent.config import example_yaml
 
-    typer.echo(example_yaml(), nl=False)
+    text = example_yaml()
+    envelope = Envelope("subscriber-agent config example", {"yaml": text})
+    finish(envelope, as_json=as_json, render=lambda out: out.out(text, end="", highlight=False))

@@ -40,10 +40,12 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     place = open_place(config)
     with place.journal() as journal:
         data = _status(place, journal)
-    finish(Envelope("status", data), as_json=as_json, render=lambda out: _render_status(out, data))
+    finish(Envelope("subscriber-agent status", data), as_json=as_json, render=lambda out: _render_status(out, data))
 
 
 def _status(place: Place, journal: Journal) -> dict[str, Any]:
+    from subscriber_agent.credentials import days_left
+
     link, book = journal.link_state(), _book(place, journal)
     running = place.is_running()
     return {
@@ -66,6 +68,7 @@ def _status(place: Place, journal: Journal) -> dict[str, Any]:
             "positions": len(book.positions),
         },
         "creds_expire_at": place.creds.expires_at.isoformat() if place.creds.expires_at else None,
+        "creds_days_left": days_left(place.creds.expires_at, datetime.now(UTC)),
         "config": str(place.config_file),
         "journal": str(place.journal_file),
     }
@@ -89,13 +92,22 @@ def _render_status(out: Console, data: dict[str, Any]) -> None:
             f"{_usd(account['equity_usd'])} USD, cash {_usd(account['cash_usd'])}, {account['positions']} positions",
         ),
         ("realised", f"{_usd(account['realised_usd'])} USD"),
-        ("creds expire", (data["creds_expire_at"] or "never")[:19]),
+        ("creds expire", _expiry(data["creds_expire_at"], data["creds_days_left"])),
         ("journal", data["journal"]),
     ]
     table("", "", rows=rows)(out)
     out.print()
     decided = [(each["verdict"], each["code"], each["count"]) for each in data["decisions"]]
     table("verdict", "reason", ">count", rows=decided, empty="nothing decided yet")(out)
+
+
+def _expiry(expires_at: str | None, days: int | None) -> str:
+    from subscriber_agent.credentials import WARN_DAYS
+
+    if expires_at is None or days is None:
+        return "never"
+    advice = ": ask your operator to extend them" if days < max(WARN_DAYS) else ""
+    return f"{expires_at[:19]} UTC, {days} days left{advice}"
 
 
 def _usd(value: Any) -> str:
@@ -122,34 +134,22 @@ def signals(
     place = open_place(config)
     with place.journal() as journal:
         rows = journal.signals(limit, verdict=kind, ticker=ticker.upper() if ticker else None)
-    columns = (
-        ">seq",
-        "id",
-        "published (UTC)",
-        "action",
-        "ticker",
-        "catalyst",
-        ">confidence",
-        "decision",
-        "reason",
-        "order",
-    )
+    # Eight narrow columns: with more, a terminal of 80 columns folds every cell.
+    columns = (">seq", "id", "published", "action", "ticker", "catalyst", ">conf.", "outcome")
     render = table(*columns, rows=[_signal_cells(row) for row in rows], empty="no such signals yet")
-    finish(Envelope("signals", [_signal_dict(row) for row in rows]), as_json=as_json, render=render)
+    finish(Envelope("subscriber-agent signals", [_signal_dict(row) for row in rows]), as_json=as_json, render=render)
 
 
 def _signal_cells(row: SignalRow) -> tuple[Any, ...]:
     return (
         row.stream_seq,
         row.signal_id[:8],
-        f"{row.published_at:%m-%d %H:%M:%S}",
-        row.action if row.event == "new" else f"{row.action} ({row.event} {row.revision})",
+        f"{row.published_at:%m-%d %H:%M}",
+        row.action if row.event == "new" else f"{row.action} {row.event} {row.revision}",
         row.ticker,
         row.catalyst,
         row.confidence,
-        row.verdict or "undecided",
-        row.code,
-        row.order_state,
+        row.order_state or row.code or row.verdict or "undecided",
     )
 
 
@@ -210,7 +210,7 @@ def positions(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         line = f"\ncash {_usd(book.cash)} USD, equity {_usd(book.equity)} USD, realised {_usd(book.realised_usd)} USD"
         out.print(line, markup=False)
 
-    finish(Envelope("positions", data), as_json=as_json, render=render)
+    finish(Envelope("subscriber-agent positions", data), as_json=as_json, render=render)
 
 
 def _position_dict(position: Position) -> dict[str, Any]:
@@ -246,7 +246,11 @@ def explain(
             for row in journal.orders_of(stored.signal.signal_id)
         ]
     data = {"signal": stored.signal.model_dump(mode="json"), "decision": decision, "orders": orders}
-    finish(Envelope("explain", data), as_json=as_json, render=lambda out: _render_explain(out, stored, decision))
+    finish(
+        Envelope("subscriber-agent explain", data),
+        as_json=as_json,
+        render=lambda out: _render_explain(out, stored, decision),
+    )
 
 
 def _one_signal(journal: Journal, prefix: str) -> Stored:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from signal_contract.errors import NotFound, StorageFailed
+from subscriber_agent.journal.chained import CHAINED_SINCE, chain_old_decisions
 from subscriber_agent.journal.schema import MIGRATIONS, SCHEMA_USER_VERSION
 
 _BUSY_TIMEOUT_S = 5.0
@@ -50,7 +51,7 @@ class Database:
         return database
 
     def _prepare(self, *, read_only: bool) -> None:
-        version = int(self.rows("PRAGMA user_version")[0][0])
+        version = self.version()
         if version > SCHEMA_USER_VERSION:
             raise StorageFailed(
                 f"{self.path} was written by a newer version of subscriber-agent",
@@ -66,12 +67,18 @@ class Database:
             self._migrate(version)
             self._check_after_unclean_stop()
 
+    def version(self) -> int:
+        """Which of the MIGRATIONS the file has seen; 0 is an empty file."""
+        return int(self.rows("PRAGMA user_version")[0][0])
+
     def _migrate(self, version: int) -> None:
         for step, script in enumerate(MIGRATIONS[version:], start=version + 1):
             with self.transaction():
                 for statement in script.split(";"):
                     if statement.strip():
                         self.run(statement)
+                if step == CHAINED_SINCE:
+                    chain_old_decisions(self.rows, self.run)
                 self.run(f"PRAGMA user_version = {step}")
 
     def _check_after_unclean_stop(self) -> None:
@@ -104,6 +111,16 @@ class Database:
         """Run a statement and return how many rows it changed; raises StorageFailed."""
         with self._lock, _mapped(self.path):
             return self._connection.execute(statement, values).rowcount
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Reads inside the block see one moment, whatever the owner writes meanwhile."""
+        with self._lock, _mapped(self.path):
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._connection.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

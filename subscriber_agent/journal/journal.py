@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,9 +11,11 @@ from typing import Self
 
 import orjson
 
+from signal_contract.errors import SignatureInvalid
 from signal_contract.model import Signal
 from subscriber_agent.book import Fill
 from subscriber_agent.engines.engine import Outcome
+from subscriber_agent.journal.chained import append
 from subscriber_agent.journal.database import Database, texts
 from subscriber_agent.journal.reader import JournalReader
 from subscriber_agent.journal.rows import (
@@ -21,14 +23,16 @@ from subscriber_agent.journal.rows import (
     LinkState,
     OrderIntent,
     Recorded,
+    SetAside,
     instant_to_text,
 )
 from subscriber_agent.risk.decision import Decision, OrderPlan, text_of
 
 JOURNAL_FILE = "journal.sqlite"
 REVISION_CONFLICT = "REVISION_CONFLICT"
+SIGNATURE_INVALID = SignatureInvalid.code
 
-_NEW, _DUPLICATE, _PARKED = "new", "duplicates", "parked"
+_NEW, _DUPLICATE = "new", "duplicate"
 
 
 class Journal(JournalReader):
@@ -45,19 +49,26 @@ class Journal(JournalReader):
 
     # Arrivals ---------------------------------------------------------------------------------------------------
 
-    def record(self, arrivals: Sequence[Arrival]) -> Recorded:
-        """Write a batch down in one commit; when this returns, its messages may be acknowledged.
+    def record(self, arrivals: Sequence[Arrival], *, meta: Mapping[str, str] | None = None) -> Recorded:
+        """Write a batch down in one commit, and `meta` with it; then its messages may be acknowledged.
 
-        A redelivered message counts as a duplicate and changes nothing. A second, different payload for a known
-        signal id and revision is parked as REVISION_CONFLICT: the first one stands.
+        A redelivered message counts as a duplicate and changes nothing. For a known signal id and revision the first
+        message stands: a different payload is parked as REVISION_CONFLICT, the same one at another place in the
+        stream, a replay, as SIGNATURE_INVALID.
         """
-        counts = {_NEW: 0, _DUPLICATE: 0, _PARKED: 0}
+        aside: list[SetAside] = []
+        new = 0
         with self._db.transaction():
             for arrival in arrivals:
-                counts[self._record_one(arrival)] += 1
-        return Recorded(**counts)
+                fate = self._record_one(arrival)
+                new += fate == _NEW
+                if isinstance(fate, SetAside):
+                    aside.append(fate)
+            for key, value in (meta or {}).items():
+                self.set_meta(key, value)
+        return Recorded(new, len(arrivals) - new - len(aside), len(aside), tuple(aside))
 
-    def _record_one(self, arrival: Arrival) -> str:
+    def _record_one(self, arrival: Arrival) -> str | SetAside:
         digest = hashlib.sha256(arrival.subject.encode() + b"\n" + arrival.payload).digest()[:16]
         if not self._db.run("INSERT OR IGNORE INTO seen VALUES (?, ?)", arrival.stream_seq, digest):
             return _DUPLICATE
@@ -65,7 +76,7 @@ class Journal(JournalReader):
             return self._park(arrival, arrival.code, arrival.detail)
         return _NEW if arrival.signal is None else self._keep_signal(arrival, arrival.signal)
 
-    def _keep_signal(self, arrival: Arrival, signal: Signal) -> str:
+    def _keep_signal(self, arrival: Arrival, signal: Signal) -> str | SetAside:
         kept = self._db.run(
             "INSERT OR IGNORE INTO signals (stream_seq, signal_id, revision, event, action, ticker, catalyst,"
             " confidence, subject, payload, published_at, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -85,38 +96,46 @@ class Journal(JournalReader):
         if kept:
             return _NEW
         first = self._db.rows(
-            "SELECT payload FROM signals WHERE signal_id = ? AND revision = ?", signal.signal_id, signal.revision
+            "SELECT payload, stream_seq FROM signals WHERE signal_id = ? AND revision = ?",
+            signal.signal_id,
+            signal.revision,
         )
         if first[0][0] == arrival.payload:
-            return _DUPLICATE
+            return self._park(arrival, SIGNATURE_INVALID, f"replayed: the same message came at {first[0][1]}")
         return self._park(arrival, REVISION_CONFLICT, f"differs from the first {signal.message_id}; that one stands")
 
-    def _park(self, arrival: Arrival, code: str, detail: str) -> str:
+    def _park(self, arrival: Arrival, code: str, detail: str) -> SetAside:
         self._db.run(
-            "INSERT INTO parked (stream_seq, subject, payload, received_at, code, detail) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO parked (stream_seq, subject, payload, received_at, code, detail, signature)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             arrival.stream_seq,
             arrival.subject,
             arrival.payload,
             instant_to_text(arrival.received_at),
             code,
             detail,
+            arrival.signature,
         )
-        return _PARKED
+        return SetAside(arrival.stream_seq, code, detail)
 
     # Decisions and orders ---------------------------------------------------------------------------------------
 
     def write_decision(self, decision: Decision, config_hash: str, order: OrderIntent | None) -> bool:
-        """Write a decision and the order it leads to, together. False: this revision was decided before, no change."""
+        """Write a decision and the order it leads to, together; the decision joins the hash chain.
+
+        False: this revision was decided before, no change.
+        """
         with self._db.transaction():
-            written = self._db.run(
-                "INSERT OR IGNORE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?)",
-                decision.signal_id,
-                decision.revision,
-                decision.verdict.value,
-                None if decision.code is None else decision.code.value,
-                orjson.dumps(decision.as_dict()),
-                config_hash,
-                instant_to_text(decision.decided_at),
+            written = append(
+                self._db.rows,
+                self._db.run,
+                signal_id=decision.signal_id,
+                revision=decision.revision,
+                verdict=decision.verdict.value,
+                code=None if decision.code is None else decision.code.value,
+                body=orjson.dumps(decision.as_dict()),
+                config_hash=config_hash,
+                decided_at=instant_to_text(decision.decided_at),
             )
             self._db.run(
                 "UPDATE signals SET is_decided = 1 WHERE signal_id = ? AND revision = ?",
@@ -125,7 +144,7 @@ class Journal(JournalReader):
             )
             if written and order is not None:
                 self._write_intent(order)
-        return bool(written)
+        return written
 
     def _write_intent(self, order: OrderIntent) -> None:
         self._db.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any, Self
 import orjson
 
 from signal_contract.codec import decode
-from signal_contract.errors import StorageFailed
+from signal_contract.errors import NotFound, StorageFailed
 from subscriber_agent.book import Fill, Leg, Side
+from subscriber_agent.chain import Break, ChainRow, Head, first_break
 from subscriber_agent.engines.engine import Outcome, OutcomeState
+from subscriber_agent.journal.chained import CHAINED_SINCE, chain_head, chain_rows, forgotten, latest_rows
 from subscriber_agent.journal.database import Database, Row
 from subscriber_agent.journal.rows import (
     Latch,
@@ -111,9 +114,11 @@ class JournalReader:
     def parked(self, limit: int = 50) -> list[Parked]:
         """Messages that were set aside, newest first."""
         rows = self._db.rows(
-            "SELECT stream_seq, subject, payload, received_at, code, detail FROM parked ORDER BY id DESC LIMIT ?", limit
+            "SELECT stream_seq, subject, payload, received_at, code, detail, signature FROM parked"
+            " ORDER BY id DESC LIMIT ?",
+            limit,
         )
-        return [Parked(r[0], r[1], r[2], datetime.fromisoformat(r[3]), r[4], r[5]) for r in rows]
+        return [Parked(r[0], r[1], r[2], datetime.fromisoformat(r[3]), r[4], r[5], r[6]) for r in rows]
 
     def last_sequence(self) -> int:
         """The highest stream sequence that was recorded; 0 before the first."""
@@ -178,6 +183,41 @@ class JournalReader:
             excluding,
         )
         return tuple(datetime.fromisoformat(row[0]) for row in rows)
+
+    # The decision log -------------------------------------------------------------------------------------------
+
+    def chain_head(self) -> Head:
+        """Where the log of decisions ends. Raises StorageFailed when its note cannot be read."""
+        self._chained()
+        try:
+            return chain_head(self._db.rows)
+        except ValueError as error:
+            raise StorageFailed(f"{self.path}: the note of where the log ends is damaged") from error
+
+    def chain_rows(self) -> Iterator[ChainRow]:
+        """Every row of the log, in the order of their numbers."""
+        self._chained()
+        return chain_rows(self._db.rows)
+
+    def latest_decisions(self, limit: int) -> list[ChainRow]:
+        """The last rows of the log, oldest first."""
+        self._chained()
+        return latest_rows(self._db.rows, limit)
+
+    def first_break(self) -> Break | None:
+        """The first row of the log that does not hold, or a signal whose decision is gone; None when all is well.
+
+        It may be asked while the agent writes: it looks at what was there when it began.
+        """
+        with self._db.snapshot():
+            return first_break(self.chain_rows(), self.chain_head()) or forgotten(self._db.rows)
+
+    def _chained(self) -> None:
+        if self._db.version() < CHAINED_SINCE:
+            raise NotFound(
+                "this journal has no hash chain yet: it was written by an earlier version",
+                hint="Start `subscriber-agent run` once: it chains what is there.",
+            )
 
     # Paper ledger -----------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -25,10 +25,20 @@ class Arrival:
     signal: Signal | None
     code: str | None
     detail: str
+    signature: str | None = None
 
     def __post_init__(self) -> None:
         if self.signal is not None and self.code is not None:
             raise ValueError("a message is either a signal or parked")
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A message of a batch that was parked: it must never be acted on, and is not to be delivered again."""
+
+    stream_seq: int
+    code: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,7 @@ class Recorded:
     new: int
     duplicates: int
     parked: int
+    set_aside: tuple[SetAside, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,7 @@ class Parked:
     received_at: datetime
     code: str
     detail: str
+    signature: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_USER_VERSION = 1
+SCHEMA_USER_VERSION = 2
 
 # A stream that was made anew counts from 1 again: the digest keeps its messages from passing for redeliveries.
 _VERSION_1 = """
@@ -55,4 +55,18 @@ CREATE TABLE fills (
 CREATE TABLE marks (ticker TEXT PRIMARY KEY, price TEXT NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+# The decision log becomes a hash chain (`journal.chained` fills it from the old one); a parked message keeps what it
+# was signed with.
+_VERSION_2 = """
+ALTER TABLE decisions RENAME TO decisions_1;
+CREATE TABLE decisions (
+  number INTEGER PRIMARY KEY,
+  stream_seq INTEGER NOT NULL, signal_id TEXT NOT NULL, revision INTEGER NOT NULL, verdict TEXT NOT NULL, code TEXT,
+  body BLOB NOT NULL, config_hash TEXT NOT NULL, decided_at TEXT NOT NULL,
+  prev_hash TEXT NOT NULL, hash TEXT NOT NULL,
+  UNIQUE (signal_id, revision)
+);
+ALTER TABLE parked ADD COLUMN signature TEXT
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)

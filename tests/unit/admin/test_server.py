@@ -4,7 +4,7 @@ from pathlib import Path, PureWindowsPath
 import pytest
 
 from signal_admin.server.binary import find_binary, version_checked, version_from
-from signal_admin.server.config import TEMPLATE_NAME, ServerConfig, bytes_from, quoted, rendered
+from signal_admin.server.config import TEMPLATE_NAME, ServerConfig, TlsFiles, bytes_from, quoted, rendered
 from signal_admin.server.failures import failure_from_log, losses_from_log
 from signal_admin.server.orphan import orphan_of, pid_from_file
 from signal_admin.server.supervisor import restart_delay_s
@@ -59,6 +59,19 @@ def test_monitoring_listens_on_loopback_whatever_the_host_is():
     text = rendered(TEMPLATE, replace(CONFIG, host="0.0.0.0", monitor_port=8222))
     assert 'http: "127.0.0.1:8222"' in text
     assert "http:" not in rendered(TEMPLATE, CONFIG)
+
+
+def test_the_configuration_asks_for_tls_1_3_first_and_names_no_key():
+    files = TlsFiles(Path('/a "b"/server.pem'), Path("/k$HOME"))
+    text = rendered(TEMPLATE, replace(CONFIG, tls=files, wss_port=8443, is_encrypted=True))
+    assert text.count('min_version: "1.3"') == 2
+    assert text.count("handshake_first: true") == 1
+    assert r'cert_file: "/a \"b\"/server.pem"' in text
+    assert 'key_file: "/k$HOME"' in text
+    assert "key: $CATALYST_STORE_KEY" in text
+    for change in ({"wss_port": 4222}, {"wss_port": 70000}, {"tls": None}):
+        with pytest.raises(ConfigInvalid):
+            rendered(TEMPLATE, replace(CONFIG, **({"tls": files, "wss_port": 8443} | change)))
 
 
 def test_an_ipv6_address_is_bracketed():

@@ -1,12 +1,16 @@
 """Signals, books and configs that the agent's tests start from; each test changes what it is about."""
 
+import base64
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from signal_contract.codec import encode, signal_id_from
+from signal_contract.invite import Invite
 from signal_contract.model import Action, Classifier, ClassifierMode, Event, Market, News, Priority, Signal
+from signal_contract.nkey import KeyKind, KeyPair
 from subscriber_agent.book import Book, Position
 from subscriber_agent.config import AgentConfig
 from subscriber_agent.journal import Arrival
@@ -101,6 +105,48 @@ def some_limits(**changes: Any) -> Limits:
 def a_config(data: Path, **changes: Any) -> AgentConfig:
     fields = {"servers": ["nats://127.0.0.1:4222"], "creds": "x.creds", "publisher_key": KEY, "data": str(data)}
     return AgentConfig.model_validate({**fields, **changes})
+
+
+def a_user_jwt(public_key: str, name: str = "alice", *, account: str = "ACCOUNT", **claims: Any) -> str:
+    """A user JWT as the operator makes it, but for its signature, which only the server checks."""
+    details = {"type": "user", "version": 2, "issuer_account": account, "tags": ["role:subscriber"]}
+    body = {"sub": public_key, "name": name, "iss": account, "nats": details, **claims}
+    header, payload = (base64.urlsafe_b64encode(json.dumps(each).encode()).decode().rstrip("=") for each in ({}, body))
+    return f"{header}.{payload}.signature"
+
+
+def an_invite(name: str = "alice", pair: KeyPair | None = None, *, account: str = "ACCOUNT", **changes: Any) -> Invite:
+    """An invite for a server that is away; the seed is in it unless `pair` is the friend's own. Issued at NOW."""
+    key = pair or KeyPair.generate(KeyKind.USER)
+    expires_at = changes.get("expires_at")
+    claims = {} if expires_at is None else {"exp": int(expires_at.timestamp())}
+    fields: dict[str, Any] = {
+        "name": name,
+        "servers": ["nats://127.0.0.1:1"],
+        "user_jwt": a_user_jwt(key.public, name, account=account, **claims),
+        "seed": key.seed if pair is None else None,
+        "public_key": key.public,
+        "durable": f"sub_{name}",
+        "publisher_key": KEY,
+        "filters": ["signals.fda.*"],
+        "entitlement_in_words": "everything on fda",
+        "expires_at": None,
+        "issued_at": NOW,
+        "starter_config": starter(name),
+    }
+    return Invite.model_validate({**fields, **changes})
+
+
+def starter(name: str, *more: str) -> str:
+    lines = [
+        'servers: ["nats://127.0.0.1:1"]',
+        f"creds: {name}.creds",
+        f"data: {name}-data",
+        f'publisher_key: "{KEY}"',
+        "risk: {}",
+        *more,
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def an_arrival(seq: int, signal: Signal, at: datetime = NOW) -> Arrival:

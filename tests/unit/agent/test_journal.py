@@ -48,8 +48,14 @@ def test_a_redelivered_message_is_a_duplicate(journal):
     assert len(journal.undecided()) == 1
 
 
-def test_the_same_signal_at_another_sequence_is_a_duplicate(journal):
-    assert journal.record([an_arrival(1, a_signal()), an_arrival(2, a_signal())]) == Recorded(1, 1, 0)
+def test_the_same_signal_at_another_sequence_is_a_replay_and_changes_nothing(journal):
+    recorded = journal.record([an_arrival(1, a_signal()), an_arrival(2, a_signal())])
+    assert recorded == Recorded(1, 0, 1)
+    (aside,) = recorded.set_aside
+    assert (aside.stream_seq, aside.code) == (2, "SIGNATURE_INVALID")
+    assert "replayed" in aside.detail
+    assert (journal.undecided_count(), journal.undecided()[0].stream_seq) == (1, 1)
+    assert journal.record([an_arrival(2, a_signal())]) == Recorded(0, 1, 0)
 
 
 def test_a_second_payload_for_a_revision_is_parked_and_the_first_stands(journal):

@@ -6,7 +6,7 @@ import nats.errors
 import nats.js.errors
 import pytest
 
-from signal_contract import link
+from signal_contract import broker
 from signal_contract.catalysts import ALIASES, CATALYSTS, OTHER, Stance, catalysts_from_name, leading_catalyst
 from signal_contract.envelope import Envelope, Problem
 from signal_contract.errors import (
@@ -22,6 +22,7 @@ from signal_contract.errors import (
     PlaintextRefused,
     all_errors,
 )
+from signal_contract.trust import servers_checked
 
 
 def test_codes_are_unique_and_every_error_says_what_to_do_next():
@@ -46,7 +47,7 @@ def _foreign_errors():
 
 @pytest.mark.parametrize("foreign", list(_foreign_errors()), ids=lambda each: f"{each.__module__}.{each.__name__}")
 def test_every_error_of_the_client_library_is_mapped(foreign):
-    assert link.kind_of(foreign) is not LinkError, "it falls through the table"
+    assert broker.kind_of(foreign) is not LinkError, "it falls through the table"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_every_error_of_the_client_library_is_mapped(foreign):
     ],
 )
 def test_authentication_errors_are_told_apart(words, kind):
-    assert type(link.mapped(nats.errors.Error(words))) is kind
+    assert type(broker.mapped(nats.errors.Error(words))) is kind
 
 
 @pytest.mark.parametrize(
@@ -66,18 +67,28 @@ def test_authentication_errors_are_told_apart(words, kind):
 )
 def test_clear_text_beyond_loopback_is_refused(server):
     with pytest.raises(PlaintextRefused):
-        link.servers_checked([server])
+        servers_checked([server])
 
 
 @pytest.mark.parametrize("server", ["", "example.org:4222", "http://x", "nats://", "tls://user:pass@x:1"])
 def test_what_is_no_server_address_is_refused(server):
     with pytest.raises(ConfigInvalid):
-        link.servers_checked([server])
+        servers_checked([server])
 
 
 def test_loopback_and_tls_addresses_are_taken():
-    fine = ["nats://127.0.0.1:4222", "nats://localhost:4222", "nats://[::1]:4222", "tls://signals.example.org:4222"]
-    assert link.servers_checked(fine) == fine
+    for fine in (
+        ["nats://127.0.0.1:4222", "nats://localhost:4222", "nats://[::1]:4222"],
+        ["tls://signals.example.org:4222", "tls://192.0.2.7:4222"],
+        ["wss://signals.example.org/nats"],
+    ):
+        assert servers_checked(fine) == fine
+
+
+@pytest.mark.parametrize("mixture", [["nats://localhost:1", "tls://a.org:1"], ["tls://a.org:1", "wss://a.org"]])
+def test_clear_and_encrypted_addresses_are_never_mixed(mixture):
+    with pytest.raises(ConfigInvalid, match="mix"):
+        servers_checked(mixture)
 
 
 def test_unknown_catalyst_names_the_nearest():

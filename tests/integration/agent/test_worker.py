@@ -1,0 +1,213 @@
+"""The worker against a real server: what waited is read to its end before anything is decided."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from publisher.service import SignalPublisher
+from publisher.settings import read_settings
+from signal_contract.codec import signal_id_from
+from signal_contract.creds import read_creds
+from signal_contract.errors import DurableMissing, ServerUnreachable
+from signal_contract.model import Action, Event, Signal
+from signal_contract.resources import resource_path
+from subscriber_agent.config import load_config
+from subscriber_agent.desk import Desk
+from subscriber_agent.engines.paper import PaperEngine
+from subscriber_agent.journal import Journal
+from subscriber_agent.worker import Worker
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def a_signal(ticker: str = "AAPL", **changes: Any) -> Signal:
+    """A buy at 5.00 with stop 4.75, published now."""
+    document = json.loads(resource_path("config/samples/signal.v1.json").read_bytes())
+    at = now().isoformat()
+    fields = {
+        "signal_id": signal_id_from("news", ticker, Action.BUY),
+        "ticker": ticker,
+        "reference_price": "5.00",
+        "reference_price_at": at,
+        "stop_price": "4.75",
+        "target_price": "6.00",
+        "classified_at": at,
+        "published_at": at,
+        "expires_at": (now() + timedelta(hours=2)).isoformat(),
+    }
+    return Signal.model_validate_json(json.dumps({**document, **fields, **changes}))
+
+
+def revised(signal: Signal, event: Event, revision: int = 2, **changes: Any) -> Signal:
+    return signal.model_copy(update={"event": event, "revision": revision, **changes})
+
+
+class Agent:
+    """A worker with its journal, desk and paper engine, put together as `run` does it."""
+
+    def __init__(self, config: Any, name: str) -> None:
+        settings = load_config(config)
+        creds = read_creds(settings.creds, role="subscriber")
+        self.reports: list[tuple[str, dict[str, Any]]] = []
+        self.journal = Journal.open(settings.data_dir(creds.user, creds.account) / "journal.sqlite")
+        engine = PaperEngine(
+            self.journal, start_cash_usd=settings.engine.start_cash_usd, clock=now, slippage_bps=Decimal(0)
+        )
+        desk = Desk(settings, self.journal, engine, now, user=name)
+        self.stop = asyncio.Event()
+        self._worker = Worker(settings, creds, self.journal, desk, self._note)
+
+    def _note(self, event: str, facts: dict[str, Any]) -> None:
+        self.reports.append((event, facts))
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [facts for event, facts in self.reports if event == kind]
+
+    @property
+    def labels(self) -> list[str]:
+        return [facts["label"] for facts in self.of("decision")]
+
+    async def run(self, *, until_drained: bool = False) -> None:
+        try:
+            async with asyncio.timeout(60):
+                await self._worker.run(self.stop, connect_timeout_s=2, until_drained=until_drained)
+        finally:
+            self.journal.close()
+
+
+@asynccontextmanager
+async def publishing(operator):
+    async with SignalPublisher(read_settings(operator.data, now=now())) as publisher:
+
+        async def publish(*signals: Signal) -> None:
+            await publisher.submit_many(signals)
+            assert (await publisher.flush(10)).failure is None
+
+        yield publish
+
+
+async def drained(operator, *signals: Signal) -> Agent:
+    """An agent that was away while these were published, and then caught up."""
+    config = await operator.add_user("alice", ["signals.*.*"])
+    async with publishing(operator) as publish:
+        await publish(*signals)
+    agent = Agent(config, "alice")
+    await agent.run(until_drained=True)
+    return agent
+
+
+async def test_a_signal_that_was_withdrawn_further_back_is_never_traded(operator):
+    wrong, fine = a_signal("AAPL"), a_signal("MSFT")
+    others = [a_signal(f"T{n}", confidence="0.1") for n in range(250)]  # more than one pull's worth in between
+    agent = await drained(operator, wrong, fine, *others, revised(wrong, Event.RETRACT))
+    assert (agent.labels[0], agent.labels[1], agent.labels[-1]) == ("RETRACTED", "FILLED", "RETRACTION")
+    (caught_up,) = agent.of("caught_up")
+    assert caught_up["missed"] == 253
+    assert caught_up["outcomes"]["FILLED"] == 1
+    kinds = [event for event, _ in agent.reports]
+    assert kinds.index("decision") > kinds.index("connected")
+
+
+async def test_an_update_supersedes_what_came_before_it(operator):
+    first = a_signal()
+    second = revised(first, Event.UPDATE, reference_price=Decimal("4.90"))
+    third = revised(first, Event.UPDATE, 3, reference_price=Decimal("5.10"))
+    agent = await drained(operator, first, second, third)
+    assert agent.labels == ["SUPERSEDED", "SUPERSEDED", "FILLED"]
+    assert agent.of("decision")[-1]["outcome"]["price"] == "5.1"
+
+
+async def test_an_update_of_what_was_traded_is_not_traded_again(operator):
+    config = await operator.add_user("alice", ["signals.*.*"])
+    first = a_signal()
+    async with publishing(operator) as publish:
+        await publish(first)
+        agent = Agent(config, "alice")
+        await agent.run(until_drained=True)
+        await publish(revised(first, Event.UPDATE))
+        again = Agent(config, "alice")
+        await again.run(until_drained=True)
+    assert agent.labels + again.labels == ["FILLED", "DUPLICATE"]
+
+
+async def test_what_is_withdrawn_stays_withdrawn_whatever_comes_later(operator):
+    first = a_signal()
+    agent = await drained(
+        operator, first, revised(first, Event.RETRACT), revised(first, Event.UPDATE, 3, confidence=Decimal(1))
+    )
+    assert agent.labels == ["RETRACTED", "RETRACTION", "RETRACTED"]
+
+
+async def test_a_second_payload_for_one_revision_is_set_aside_and_the_first_one_stands(operator):
+    config = await operator.add_user("alice", ["signals.*.*"])
+    first = a_signal()
+    other = first.model_copy(update={"reference_price": Decimal("4.00"), "stop_price": Decimal("3.80")})
+    settings = read_settings(operator.data, now=now())
+    from publisher.service import entry_from
+    from signal_contract.signing import MESSAGE_ID_HEADER, SIGNATURE_HEADER
+
+    link = await operator.link("publisher")
+    for number, signal in enumerate((first, other)):
+        entry = entry_from(signal, settings.signer)
+        headers = {MESSAGE_ID_HEADER: f"own-{number}", SIGNATURE_HEADER: entry.signature}
+        await link.publish_stored(entry.subject, entry.payload, headers=headers)
+    agent = Agent(config, "alice")
+    await agent.run(until_drained=True)
+    assert agent.labels == ["FILLED"]
+    assert agent.of("decision")[0]["outcome"]["price"] == "5"
+
+
+async def test_a_live_signal_is_decided_at_once_and_a_stop_ends_it(operator, until):
+    config = await operator.add_user("alice", ["signals.*.*"])
+    agent = Agent(config, "alice")
+    running = asyncio.create_task(agent.run())
+    await until(lambda: bool(agent.of("caught_up")), what="it is up to date")
+    async with publishing(operator) as publish:
+        for number in range(3):
+            await publish(a_signal(f"T{number}"))
+            await until(lambda seen=number: len(agent.labels) == seen + 1, what="it has decided", timeout_s=2)
+    agent.stop.set()
+    await running
+    assert agent.labels == ["FILLED"] * 3
+    assert agent.reports[-1][0] == "stopped"
+    assert agent.of("disconnected") == [], "an end that was asked for is no lost connection"
+
+
+async def test_what_came_while_the_server_was_killed_is_decided_after_it(operator, until):
+    config = await operator.add_user("alice", ["signals.*.*"])
+    agent = Agent(config, "alice")
+    running = asyncio.create_task(agent.run())
+    await until(lambda: bool(agent.of("caught_up")), what="it is up to date")
+    async with publishing(operator) as publish:
+        old = operator.kill_server()
+        await publish(a_signal("AAPL"))  # waits for the server in its outbox
+        await operator.wait_restarted(old)
+        await until(lambda: agent.labels == ["FILLED"], what="it has decided", timeout_s=15)
+    agent.stop.set()
+    await running
+    assert len(agent.of("reconnected")) == len(agent.of("disconnected")) == 1
+
+
+async def test_a_durable_that_is_gone_ends_it(operator):
+    config = await operator.add_user("alice", ["signals.*.*"])
+    await (await operator.admin_link()).api("$JS.API.CONSUMER.DELETE.SIGNALS.sub_alice")
+    with pytest.raises(DurableMissing):
+        await Agent(config, "alice").run()
+
+
+async def test_a_server_that_was_never_there_is_no_lost_connection(operator):
+    config = await operator.add_user("alice", ["signals.*.*"])
+    await operator.stop()
+    agent = Agent(config, "alice")
+    with pytest.raises(ServerUnreachable):
+        await agent.run()
+    assert agent.reports == []
