@@ -18,6 +18,7 @@ import orjson
 from signal_admin.audit import AuditEntry, entry_from
 from signal_contract.errors import InputError, RequestTimedOut
 from signal_contract.link import Delivery, Link
+from signal_contract.permissions import RoleName
 from signal_contract.topology import AUDIT_STREAM
 
 MAX_LIMIT = 100_000
@@ -32,13 +33,15 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 class Wanted:
     """Which entries: from `since` on (aware), about `user`, of `action` (`user` means every `user …`), the newest ones.
 
-    None means all of them; `limit` is 1 to 100,000.
+    None means all of them; `limit` is 1 to 100,000. `with_own` includes the coming and going of the operator's own
+    programs, which outnumbers everything else.
     """
 
     since: datetime | None = None
     user: str | None = None
     action: str | None = None
     limit: int = 100
+    with_own: bool = True
 
     def takes(self, entry: AuditEntry) -> bool:
         """Whether an entry is one of these."""
@@ -46,7 +49,13 @@ class Wanted:
             (self.since is None or entry.at >= self.since)
             and (self.user is None or _is_about(entry, self.user))
             and (self.action is None or entry.action == self.action or entry.action.startswith(f"{self.action} "))
+            and (self.with_own or not _is_own_traffic(entry))
         )
+
+
+def _is_own_traffic(entry: AuditEntry) -> bool:
+    own = {role.value for role in RoleName} - {RoleName.SUBSCRIBER.value}
+    return entry.action in ("connect", "disconnect") and entry.target in own
 
 
 def _is_about(entry: AuditEntry, user: str) -> bool:

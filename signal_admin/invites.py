@@ -226,11 +226,12 @@ def _invite_for(session: Session, user: User, jwt: str, pair: KeyPair | None) ->
 
 def entitlement_in_words(filters: tuple[str, ...]) -> str:
     """What an entitlement means, as a sentence: `signals.fda.*` is "fda for every ticker"."""
-    parts = []
+    by_ticker: dict[str, list[str]] = {}
     for each in filters:
         _, catalyst, ticker = each.split(".")
-        kind = "every catalyst" if catalyst == "*" else catalyst
-        parts.append(f"{kind} for {'every ticker' if ticker == '*' else ticker.replace('_', '.')}")
+        kinds = by_ticker.setdefault("every ticker" if ticker == "*" else ticker.replace("_", "."), [])
+        kinds.append("every catalyst" if catalyst == "*" else catalyst)
+    parts = [f"{', '.join(kinds)} for {ticker}" for ticker, kinds in by_ticker.items()]
     return f"You receive {'; '.join(parts)}; and the operator's control messages."
 
 

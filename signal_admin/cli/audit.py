@@ -26,6 +26,7 @@ def audit(
         typer.Option(help="Only this action, such as auth-failure or 'user revoke'; user means all of user."),
     ] = "",
     limit: Annotated[int, typer.Option(help="The newest so many entries.")] = 100,
+    everything: Annotated[bool, typer.Option("--all", help="Also the coming and going of your own programs.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,7 +44,9 @@ def audit(
 
     start = since_from(since, datetime.now(UTC)) if since else None
     desk = open_desk(data)
-    entries, waiting = asyncio.run(_read(desk, Wanted(start, user or None, action or None, limit)))
+    entries, waiting = asyncio.run(
+        _read(desk, Wanted(start, user or None, action or None, limit, with_own=everything or bool(user or action)))
+    )
     if waiting:
         say(f"{waiting} of these wait on disk and go into the log at the next `catalyst up`")
     render = table("at (UTC)", "who", "action", "target", "outcome", "change", rows=[_row(each) for each in entries])

@@ -136,7 +136,7 @@ def _show_ready(up: Up, as_json: bool) -> None:
     if up.running.monitor_url:
         say(f"monitoring, for this machine only: {up.running.monitor_url}")
     say("next, in another terminal:")
-    say("  catalyst user add alice --catalysts fda,acquisition    invite a friend")
-    say("  catalyst publish signals.jsonl                         publish the classifier's output")
-    say("  subscriber-agent run --config alice.yaml               run the agent of a friend")
+    say("  catalyst user invite alice --catalysts fda,acquisition    let a friend in: one file for him")
+    say("  catalyst publish signals.jsonl                            publish the classifier's output")
+    say("  subscriber-agent join alice.invite                        what he does with it, then: subscriber-agent run")
     say("Ctrl-C stops the server; nothing is lost by that.")

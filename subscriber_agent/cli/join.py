@@ -14,7 +14,7 @@ import typer
 from signal_contract.cli.answer import finish, say
 from signal_contract.envelope import Envelope, Problem
 from signal_contract.errors import ExitCode, InputError
-from subscriber_agent.cli.place import JsonOption, config_home
+from subscriber_agent.cli.place import CONFIG_DIR_VARIABLE, JsonOption, config_home
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +29,7 @@ HomeOption = Annotated[
     typer.Option(
         "--config-dir",
         help="Where config and creds go.",
-        envvar="SUBSCRIBER_AGENT_CONFIG_DIR",
+        envvar=CONFIG_DIR_VARIABLE,
         show_default="the system's place for settings",
     ),
 ]
@@ -140,7 +140,7 @@ def _render(out: Console, joined: Joined, invite: Invite, file: Path, *, is_defa
     waiting = joined.checked.waiting
     lines = [
         f"{'renewed' if joined.is_renewal else 'joined'} as {joined.user}",
-        f"  you receive: {invite.entitlement_in_words}",
+        f"  {invite.entitlement_in_words}",
         f"  valid:       {f'until {end:%Y-%m-%d %H:%M} UTC' if end else 'without end'}",
         f"  config:      {joined.config_file}{' (kept)' if joined.is_renewal else ''}",
         f"  creds:       {joined.creds.path}   (a password: keep it to yourself)",

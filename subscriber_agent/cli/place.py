@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from subscriber_agent.config import AgentConfig
     from subscriber_agent.journal import Journal
 
+CONFIG_DIR_VARIABLE = "SUBSCRIBER_AGENT_CONFIG_DIR"
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -30,10 +32,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Answer as one JSON doc
 
 
 def config_home(chosen: Path | None) -> Path:
-    """Where config and creds live: as chosen, else the system's place for this user's settings. Absolute."""
+    """Where config and creds live: as chosen, else SUBSCRIBER_AGENT_CONFIG_DIR, else the system's place. Absolute."""
     import platformdirs
 
-    home = chosen or Path(platformdirs.user_config_dir("subscriber-agent", appauthor=False))
+    named = os.environ.get(CONFIG_DIR_VARIABLE)
+    home = chosen or Path(named or platformdirs.user_config_dir("subscriber-agent", appauthor=False))
     return home.expanduser().absolute()
 
 
