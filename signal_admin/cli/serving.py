@@ -11,6 +11,19 @@ import typer
 if TYPE_CHECKING:
     from signal_admin.settings import UpSettings
 
+HostOption = Annotated[
+    str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1; with --tls HOST everywhere")
+]
+PortOption = Annotated[int | None, typer.Option(help="Port to listen on; -1 takes a random one.", show_default="4222")]
+MonitorPortOption = Annotated[
+    int | None, typer.Option(help="nats-server's monitoring on 127.0.0.1; 0 is off.", show_default="0")
+]
+NatsServerOption = Annotated[
+    Path | None, typer.Option(help="The nats-server to run.", show_default="the installed one")
+]
+MaxStoreOption = Annotated[
+    str | None, typer.Option(help="Disk space the server may use, such as 512MB.", show_default="4GB")
+]
 TlsOption = Annotated[
     str | None,
     typer.Option(

@@ -14,8 +14,13 @@ from signal_admin.cli.serving import (
     CaOption,
     CertOption,
     EncryptOption,
+    HostOption,
     KeyOption,
+    MaxStoreOption,
+    MonitorPortOption,
+    NatsServerOption,
     NoTlsOption,
+    PortOption,
     PublicOption,
     ServingFlags,
     TlsOption,
@@ -32,21 +37,11 @@ if TYPE_CHECKING:
 
 def up(
     data: DataOption = None,
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1; with --tls HOST everywhere")
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(help="Port to listen on; -1 takes a random one.", show_default="4222")
-    ] = None,
-    monitor_port: Annotated[
-        int | None, typer.Option(help="nats-server's monitoring on 127.0.0.1; 0 is off.", show_default="0")
-    ] = None,
-    nats_server: Annotated[
-        Path | None, typer.Option(help="The nats-server to run.", show_default="the installed one")
-    ] = None,
-    max_store: Annotated[
-        str | None, typer.Option(help="Disk space the server may use, such as 512MB.", show_default="4GB")
-    ] = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    monitor_port: MonitorPortOption = None,
+    nats_server: NatsServerOption = None,
+    max_store: MaxStoreOption = None,
     tls: TlsOption = None,
     no_tls: NoTlsOption = False,
     cert: CertOption = None,
