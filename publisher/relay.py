@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from publisher.circuit import Circuit
 from publisher.outbox import Entry, Outbox, Receipt
+from signal_contract.delivery import PubAck
 from signal_contract.errors import (
     AlreadyRunning,
     CatalystError,
@@ -27,7 +28,6 @@ from signal_contract.errors import (
     StreamMissing,
     TlsFailed,
 )
-from signal_contract.link import PubAck
 from signal_contract.signing import MESSAGE_ID_HEADER, SIGNATURE_HEADER, Signer
 
 _BATCH = 256

@@ -16,8 +16,9 @@ from typing import Any
 import orjson
 
 from signal_admin.audit import AuditEntry, entry_from
+from signal_contract.delivery import Delivery
 from signal_contract.errors import InputError, RequestTimedOut
-from signal_contract.link import Delivery, Link
+from signal_contract.link import Link
 from signal_contract.permissions import RoleName
 from signal_contract.topology import AUDIT_STREAM
 

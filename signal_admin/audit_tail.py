@@ -19,8 +19,9 @@ from signal_admin.desk import Desk
 from signal_admin.dial import dial
 from signal_admin.issuing import own_creds
 from signal_contract.creds import claims_of
+from signal_contract.delivery import Delivery
 from signal_contract.errors import CatalystError, CredsInvalid, LinkError, NameInvalid
-from signal_contract.link import Delivery, Link
+from signal_contract.link import Link
 from signal_contract.nkey import KeyKind, public_key_checked
 from signal_contract.permissions import RoleName
 from signal_contract.subject import user_name_checked

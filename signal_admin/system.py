@@ -12,8 +12,9 @@ from typing import Any
 
 import orjson
 
+from signal_contract.delivery import Delivery
 from signal_contract.errors import LinkError, RequestTimedOut
-from signal_contract.link import Delivery, Link
+from signal_contract.link import Link
 
 # A server on the same network answers in milliseconds; one that does not within this is counted as silent.
 ANSWER_TIMEOUT_S = 2.0

@@ -11,9 +11,7 @@ import base64
 import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -27,6 +25,7 @@ from nats.aio.subscription import Subscription as NatsSubscription
 
 from signal_contract.broker import Client, mapped
 from signal_contract.creds import Creds
+from signal_contract.delivery import Delivery, Handler, LinkEvent, LinkNotice, PubAck
 from signal_contract.errors import (
     BrokerRefused,
     CatalystError,
@@ -49,49 +48,6 @@ _CLOSE_TIMEOUT_S = 2.0
 
 # JetStream API err_code → our class (nats-server's errors.json is the source).
 _API_ERRORS: dict[int, type[LinkError]] = {10059: StreamMissing, 10014: DurableMissing}
-
-
-class LinkEvent(StrEnum):
-    CONNECTED = "connected"
-    DISCONNECTED = "disconnected"
-    RECONNECTED = "reconnected"
-    DENIED = "denied"
-    CLOSED = "closed"
-
-
-@dataclass(frozen=True, slots=True)
-class LinkNotice:
-    """Something that happened to the connection, for logs, states and doctors."""
-
-    event: LinkEvent
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A message as it arrived; nothing in it is trusted yet."""
-
-    subject: str
-    data: bytes
-    reply: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def status(self) -> str:
-        """The status code of a message without data (`408`, `503` …), or empty."""
-        return self.headers.get("Status", "")
-
-
-@dataclass(frozen=True, slots=True)
-class PubAck:
-    """JetStream's receipt: stored at `sequence`, or known already."""
-
-    stream: str
-    sequence: int
-    is_duplicate: bool
-
-
-Handler = Callable[[Delivery], Awaitable[None]]
 
 
 class Link:

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from signal_contract.announce import ANNOUNCE_SUBJECT
 from signal_contract.codec import decode
+from signal_contract.delivery import Delivery
 from signal_contract.errors import InputError, SignatureInvalid
-from signal_contract.link import Delivery
 from signal_contract.signing import SIGNATURE_HEADER
 from subscriber_agent.journal import Arrival
 from subscriber_agent.keys import KeyChain, Switch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from signal_contract.link import Delivery
+from signal_contract.delivery import Delivery
 from subscriber_agent.pull import ack_info
 
 # Messages that were in flight when this identity was killed come back after the durable's ack_wait of 30 s.

@@ -9,8 +9,9 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 
 import orjson
 
+from signal_contract.delivery import Delivery
 from signal_contract.errors import Denied, DurableMissing, LinkError, ServerUnreachable, StreamMissing
-from signal_contract.link import Delivery, Link, Subscription
+from signal_contract.link import Link, Subscription
 from signal_contract.topology import SECOND_NS, info_subject, is_own_ack, pull_subject
 from subscriber_agent import pull
 from subscriber_agent.pull import Pull

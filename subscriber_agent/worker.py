@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from signal_contract.creds import Creds
+from signal_contract.delivery import Delivery, LinkEvent, LinkNotice
 from signal_contract.errors import (
     BrokerRefused,
     CredsRevoked,
@@ -23,7 +24,7 @@ from signal_contract.errors import (
     LinkError,
     StreamMissing,
 )
-from signal_contract.link import Delivery, Link, LinkEvent, LinkNotice
+from signal_contract.link import Link
 from signal_contract.topology import pull_subject
 from subscriber_agent.arrival import Sorted, batch_sorted
 from subscriber_agent.backlog import IN_FLIGHT, Backlog

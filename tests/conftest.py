@@ -23,7 +23,8 @@ from signal_admin.server.orphan import orphan_of
 from signal_admin.up import Up, UpSettings, brought_up
 from signal_admin.users import add_user, entitlement_from
 from signal_contract.creds import read_creds
-from signal_contract.link import Link, LinkNotice
+from signal_contract.delivery import LinkNotice
+from signal_contract.link import Link
 
 
 async def until(condition: Callable[[], bool], *, what: str, timeout_s: float = 10.0) -> None:

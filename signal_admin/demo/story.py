@@ -17,8 +17,9 @@ from signal_admin.demo.summary import Check, FriendLog, checks, flat
 from signal_admin.desk import open_desk
 from signal_contract.codec import decode
 from signal_contract.creds import read_creds, write_secret
+from signal_contract.delivery import Delivery, LinkEvent, LinkNotice
 from signal_contract.errors import DemoFailed, Denied, RequestTimedOut
-from signal_contract.link import Delivery, Link, LinkEvent, LinkNotice
+from signal_contract.link import Link
 from signal_contract.topology import pull_subject
 
 _PATIENCE_S = 20.0

@@ -20,7 +20,8 @@ from signal_admin.desk import Desk
 from signal_admin.invites import Handover, Invitation, invite
 from signal_admin.up import UpSettings, brought_up
 from signal_contract.creds import read_creds
-from signal_contract.link import LinkEvent, LinkNotice, opened
+from signal_contract.delivery import LinkEvent, LinkNotice
+from signal_contract.link import opened
 
 
 async def one_round(desk: Desk, url: str, name: str) -> tuple[float, float]:

@@ -7,8 +7,8 @@ import pytest
 from signal_admin.claims import signed_jwt, user_claims
 from signal_admin.vault import read_vault
 from signal_contract.creds import creds_text, write_secret
+from signal_contract.delivery import LinkEvent
 from signal_contract.errors import BrokerRefused, CredsInvalid, Denied, RequestTimedOut
-from signal_contract.link import LinkEvent
 from signal_contract.nkey import KeyKind, KeyPair
 from signal_contract.permissions import RoleName
 from signal_contract.signing import MESSAGE_ID_HEADER

@@ -2,8 +2,8 @@
 
 import pytest
 
+from signal_contract.delivery import LinkEvent
 from signal_contract.errors import BrokerRefused
-from signal_contract.link import LinkEvent
 from signal_contract.permissions import NAME, ROLES, RoleName
 from signal_contract.signing import MESSAGE_ID_HEADER
 

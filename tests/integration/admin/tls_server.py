@@ -18,7 +18,8 @@ from signal_admin.tls import Certificate, _make_server, prepared
 from signal_admin.up import Up, brought_up
 from signal_admin.users import add_user, entitlement_from
 from signal_contract.creds import read_creds
-from signal_contract.link import Link, LinkNotice
+from signal_contract.delivery import LinkNotice
+from signal_contract.link import Link
 
 
 @dataclass

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from signal_contract.delivery import LinkEvent
 from signal_contract.errors import Denied, DurableMissing, LinkError
-from signal_contract.link import Link, LinkEvent
+from signal_contract.link import Link
 from signal_contract.signing import MESSAGE_ID_HEADER
 from signal_contract.topology import durable_name
 from subscriber_agent.feed import Feed, durable_info

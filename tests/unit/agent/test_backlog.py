@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from signal_contract.link import Delivery
+from signal_contract.delivery import Delivery
 from subscriber_agent.backlog import IN_FLIGHT, Backlog
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

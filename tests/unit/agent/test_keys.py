@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from signal_contract.announce import ANNOUNCE_SUBJECT, Announcement, announcement_bytes
 from signal_contract.codec import encode
+from signal_contract.delivery import Delivery
 from signal_contract.errors import InputError, SignatureInvalid, StorageFailed
-from signal_contract.link import Delivery
 from signal_contract.signing import SIGNATURE_HEADER, Signer
 from subscriber_agent.arrival import batch_sorted
 from subscriber_agent.keys import KeyChain, Switch

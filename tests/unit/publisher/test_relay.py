@@ -14,6 +14,7 @@ from filelock import FileLock
 from publisher.circuit import FAILURES_UNTIL_DOWN, Circuit, CircuitState
 from publisher.outbox import Entry, Outbox, Receipt
 from publisher.relay import Relay, Wire, is_final
+from signal_contract.delivery import PubAck
 from signal_contract.errors import (
     AlreadyRunning,
     BrokerRefused,
@@ -26,7 +27,6 @@ from signal_contract.errors import (
     ServerUnreachable,
     StreamMissing,
 )
-from signal_contract.link import PubAck
 
 NOW = datetime(2026, 3, 2, 14, 25, tzinfo=UTC)
 
