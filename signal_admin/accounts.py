@@ -1,4 +1,4 @@
-"""The three accounts as claims: what SIGNALS exports, what FRIENDS imports, and when a new JWT has to be issued.
+"""The accounts as claims: what SIGNALS exports, what the others import, and when a new JWT has to be issued.
 
 Pure: tables of `signal_contract.permissions` and `signal_contract.topology` in, claims out.
 """
@@ -14,7 +14,7 @@ from signal_admin.claims import account_claims, own_scope, role_scope
 from signal_admin.registry import User
 from signal_admin.revocations import Revocation, still_needed
 from signal_contract.permissions import ROLES, RoleName
-from signal_contract.topology import RESPONSE_THRESHOLD_NS, SERVICES, STREAM_EXPORTS, Account
+from signal_contract.topology import RESPONSE_THRESHOLD_NS, SERVICES, TAPS, Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def friends_extras(users: Iterable[User], revocations: Iterable[Revocation], now
 
 
 def exports() -> tuple[dict[str, Any], ...]:
-    """What SIGNALS offers to other accounts of this operator."""
+    """What SIGNALS offers. Imports are written by the operator's desk alone, so who may use it is decided there."""
     services = [
         {
             "name": service.name,
@@ -49,22 +49,22 @@ def exports() -> tuple[dict[str, Any], ...]:
         }
         for service in SERVICES
     ]
-    streams = [{"name": name, "subject": subject, "type": "stream"} for name, subject in STREAM_EXPORTS]
+    streams = [{"name": tap.name, "subject": tap.subject, "type": "stream"} for tap in TAPS]
     return (*services, *streams)
 
 
-def imports(signals_account: str) -> tuple[dict[str, Any], ...]:
-    """What FRIENDS takes from SIGNALS (its public key). Requests get local names outside `$JS.API`.
-
-    Every account answers `$JS.API.>` implicitly, so an import under that name would be answered twice.
-    """
+def imports(account: Account, signals_account: str) -> tuple[dict[str, Any], ...]:
+    """What an account takes from SIGNALS (its public key); nothing unless the tables name it as an importer."""
     services = []
     for service in SERVICES:
-        entry = {"name": service.name, "subject": service.subject, "account": signals_account, "type": "service"}
-        services.append({**entry, "local_subject": service.local} if service.local else entry)
+        if account in service.importers:
+            entry = {"name": service.name, "subject": service.subject, "account": signals_account, "type": "service"}
+            local = service.local_subject(account)
+            services.append(entry if local == service.subject else {**entry, "local_subject": local})
     streams = [
-        {"name": name, "subject": subject, "account": signals_account, "type": "stream"}
-        for name, subject in STREAM_EXPORTS
+        {"name": tap.name, "subject": tap.subject, "account": signals_account, "type": "stream"}
+        for tap in TAPS
+        if account in tap.importers
     ]
     return (*services, *streams)
 
@@ -79,29 +79,22 @@ def all_account_claims(
     issued_at: datetime,
     extras: FriendsExtras | None = None,
 ) -> dict[Account, dict[str, Any]]:
-    """Claims of SYS, SIGNALS and FRIENDS from their public keys, those of the roles' signing keys, and the extras."""
+    """Claims of every account from their public keys, those of the roles' signing keys, and the extras of FRIENDS."""
     more = extras or FriendsExtras()
-    return {
-        Account.SYS: account_claims(
-            keys[Account.SYS], name=Account.SYS.value, issued_at=issued_at, scopes=_scopes(Account.SYS, role_keys)
-        ),
-        Account.SIGNALS: account_claims(
-            keys[Account.SIGNALS],
-            name=Account.SIGNALS.value,
+    found: dict[Account, dict[str, Any]] = {}
+    for account in Account:
+        own = more if account is Account.FRIENDS else FriendsExtras()
+        found[account] = account_claims(
+            keys[account],
+            name=account.value,
             issued_at=issued_at,
-            jetstream=True,
-            exports=exports(),
-            scopes=_scopes(Account.SIGNALS, role_keys),
-        ),
-        Account.FRIENDS: account_claims(
-            keys[Account.FRIENDS],
-            name=Account.FRIENDS.value,
-            issued_at=issued_at,
-            imports=imports(keys[Account.SIGNALS]),
-            scopes=(*_scopes(Account.FRIENDS, role_keys), *more.scopes),
-            revocations=more.revocations,
-        ),
-    }
+            jetstream=account is Account.SIGNALS,
+            exports=exports() if account is Account.SIGNALS else (),
+            imports=imports(account, keys[Account.SIGNALS]),
+            scopes=(*_scopes(account, role_keys), *own.scopes),
+            revocations=own.revocations,
+        )
+    return found
 
 
 def has_same_content(issued: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -22,17 +22,20 @@ from signal_admin.registry import User, all_users, write_user
 from signal_contract.creds import write_secret
 from signal_contract.errors import Conflict, DurableMissing, StoreDamaged, StreamMissing
 from signal_contract.link import Link
-from signal_contract.topology import STREAM, durable_name
+from signal_contract.topology import API_PREFIX, STREAM, durable_name
 
-_API = "$JS.API"
+_API = API_PREFIX
 
 
-async def read_durables(link: Link) -> dict[str, dict[str, Any]]:
-    """Consumer info of every durable, by name (the server answers in pages)."""
+async def read_durables(link: Link, *, prefix: str = API_PREFIX) -> dict[str, dict[str, Any]]:
+    """Consumer info of every durable, by name (the server answers in pages).
+
+    `prefix` is what JetStream's API is called in the link's account: WATCH_PREFIX for a monitor.
+    """
     found: dict[str, dict[str, Any]] = {}
     total = 1
     while len(found) < total:
-        page = await link.api(f"{_API}.CONSUMER.LIST.{STREAM}", {"offset": len(found)})
+        page = await link.api(f"{prefix}.CONSUMER.LIST.{STREAM}", {"offset": len(found)})
         entries = page.get("consumers") or []
         if not entries:
             break

@@ -20,10 +20,9 @@ from signal_contract.delivery import Delivery
 from signal_contract.errors import InputError, RequestTimedOut
 from signal_contract.link import Link
 from signal_contract.permissions import RoleName
-from signal_contract.topology import AUDIT_STREAM
+from signal_contract.topology import AUDIT_BATCH_SUBJECT
 
 MAX_LIMIT = 100_000
-_SUBJECT = f"$JS.API.DIRECT.GET.{AUDIT_STREAM}"
 _BATCH = 500
 _TIMEOUT_S = 10.0
 _DURATION = re.compile(r"([1-9]\d{0,4})([mhdw])")
@@ -125,7 +124,7 @@ async def _batch(link: Link, body: dict[str, Any]) -> list[Delivery]:
     inbox = link.new_inbox()
     subscription = await link.subscribe(inbox, take)
     try:
-        await link.publish(_SUBJECT, orjson.dumps(body), reply=inbox)
+        await link.publish(AUDIT_BATCH_SUBJECT, orjson.dumps(body), reply=inbox)
         async with asyncio.timeout(_TIMEOUT_S):
             await ended.wait()
     except TimeoutError as error:

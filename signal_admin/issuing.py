@@ -118,7 +118,10 @@ def _is_valid(path: Path, role: RoleName, vault: Vault, now: datetime) -> bool:
         creds = read_creds(path, role=role.value, now=now)
     except (CredsInvalid, CredsExpired):
         return False
-    return bool(claims_of(creds.jwt).get("iss") == vault.roles[role].public)
+    claims = claims_of(creds.jwt)
+    issuer = (claims.get("iss"), claims.get("nats", {}).get("issuer_account"))
+    # A role can have moved to another account since they were made.
+    return issuer == (vault.roles[role].public, vault.account_keys[ROLES[role].account])
 
 
 def write_publisher_settings(desk: Desk, record: ServerRecord) -> None:

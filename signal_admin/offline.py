@@ -22,7 +22,7 @@ from signal_admin.seeds import (
     vault_held,
     vault_passphrase,
 )
-from signal_admin.vault import identity_names, read_public, read_vault
+from signal_admin.vault import first_identity_names, identity_names, read_public, read_vault
 from signal_contract.creds import read_secret, write_secret
 from signal_contract.errors import Conflict, CredsInvalid, InputError, NotFound, StorageFailed
 from signal_contract.nkey import KeyPair
@@ -76,9 +76,13 @@ def import_offline(desk: Desk, folder: Path) -> Moved:
         raise NotFound(f"{place} holds no identity keys", hint=f"There should be a file {_PLAIN} or {_SEALED} in it.")
     seeds = _read_copy(file)
     public = read_public(desk.vault) or {}
-    if _publics(seeds) != {name: public.get(name) for name in identity_names()}:
+    if _publics(seeds) != {name: public.get(name) for name in seeds}:
         raise CredsInvalid(f"{file} holds the identity of another operator", hint="Name the right folder.")
     with vault_held(desk.vault):
+        # A copy from before the newest account lacks its key; then it has to be here already.
+        absent = (set(identity_names()) & set(public)) - set(seeds) - set(read_seeds(desk.vault))
+        if absent:
+            raise CredsInvalid(f"{file} lacks {', '.join(sorted(absent))}", hint="Use a newer copy of it.")
         change_seeds(desk.vault, seeds)
     read_vault(desk.vault)
     return Moved(file, _publics(seeds))
@@ -91,10 +95,13 @@ def _publics(seeds: Mapping[str, str]) -> dict[str, str]:
 def _copied(place: Path, seeds: Mapping[str, str], passphrase: str | None) -> Path:
     file = place / (_PLAIN if passphrase is None else _SEALED)
     if file.exists():
-        # An export that was cut short is finished; keys of another operator are not overwritten.
-        if _read_copy(file) != dict(seeds):
+        # An export that was cut short is finished, one from before the newest account is completed; keys of another
+        # operator are not overwritten.
+        found = _read_copy(file)
+        if not found.items() <= seeds.items():
             raise Conflict(f"{file} holds other keys", hint="Name another folder.")
-        return file
+        if found == dict(seeds):
+            return file
     content = bundle_from(seeds)
     try:
         write_secret(file, content.decode() if passphrase is None else sealed(content, passphrase))
@@ -109,6 +116,6 @@ def _read_copy(file: Path) -> dict[str, str]:
     content = read_secret(file, what="identity file", max_bytes=_MAX_BYTES).encode()
     plain = unsealed(content, vault_passphrase()) if is_sealed(content) else content
     seeds = seeds_from(plain, file)
-    if set(seeds) != set(identity_names()):
+    if not set(first_identity_names()) <= set(seeds) <= set(identity_names()):
         raise CredsInvalid(f"{file} does not hold the identity keys", hint="Use another copy of it.")
     return seeds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from signal_contract.permissions import ROLES, Role, RoleName
-from signal_contract.topology import RESPONSE_THRESHOLD_NS, SECOND_NS, SERVICES, STREAM_EXPORTS, Account
+from signal_contract.topology import RESPONSE_THRESHOLD_NS, SECOND_NS, SERVICES, TAPS, Account
 
 _PURPOSE = {
     RoleName.SUBSCRIBER: "A friend's agent: reads his own durable, acknowledges, sends feedback about himself.",
@@ -24,11 +24,15 @@ Each role is a *scoped signing key*: the server takes a user's permissions from 
 the JWT. `tests/integration/admin/test_roles.py` tries every line below against a real server, and
 `test_attacks.py` what is not listed.
 
-Friends live in account FRIENDS, which has no JetStream. The server does not check the reply subject of a request and
-answers with the authority of the account, so within SIGNALS whoever may ask JetStream anything could aim an answer at
-`$JS.API.STREAM.DELETE.…`. Roles of accounts SIGNALS and SYS are therefore **for the operator's own programs**: hand
-none of their creds to anybody whom you would not let at the server itself. The tables keep them from mistakes, the
-account keeps friends from harm.
+Friends live in account FRIENDS, monitor and auditor in account OBSERVERS; neither account has JetStream. The server
+does not check the reply subject of a request and answers with the authority of the account, so within SIGNALS whoever
+may ask JetStream anything could aim an answer at `$JS.API.STREAM.DELETE.…`. Roles of accounts SIGNALS and SYS
+(publisher, admin, system) are therefore **for the operator's own programs**: hand none of their creds to anybody whom
+you would not let at the server itself. The tables keep them from mistakes; friends, and whoever only looks on, are kept
+from harm by their account.
+
+Within OBSERVERS the same holds on a small scale: whoever has a role there can aim an answer of the server at the
+monitor's live view. Believe what is signed.
 
 ## Limits of one friend: addresses, hours, WebSocket only
 
@@ -66,21 +70,23 @@ def _section(role: Role) -> list[str]:
     ]
 
 
-def _services() -> list[str]:
-    seconds = RESPONSE_THRESHOLD_NS // SECOND_NS
-    rows = [
-        f"| {each.name} | `{each.subject}` | `{each.local or each.subject}` | {each.response_type} |"
+def _imports(account: Account) -> list[str]:
+    services = [
+        f"| {each.name} | `{each.subject}` | `{each.local_subject(account)}` | {each.response_type} |"
         for each in SERVICES
+        if account in each.importers
     ]
-    streams = [f"| {name} | `{subject}` | `{subject}` | stream |" for name, subject in STREAM_EXPORTS]
+    streams = [
+        f"| {tap.name} | `{tap.subject}` | `{tap.subject}` | stream |" for tap in TAPS if account in tap.importers
+    ]
     return [
-        f"## What {Account.FRIENDS.value} imports from {Account.SIGNALS.value}",
+        f"## What {account.value} imports from {Account.SIGNALS.value}",
         "",
-        f"Answers have to come within {seconds} s of the last one.",
+        f"Answers have to come within {RESPONSE_THRESHOLD_NS // SECOND_NS} s of the last one.",
         "",
-        f"| name | in {Account.SIGNALS.value} | in {Account.FRIENDS.value} | answers |",
+        f"| name | in {Account.SIGNALS.value} | in {account.value} | answers |",
         "|---|---|---|---|",
-        *rows,
+        *services,
         *streams,
     ]
 
@@ -88,4 +94,4 @@ def _services() -> list[str]:
 def permissions_markdown() -> str:
     """The text of docs/permissions.md."""
     sections = [line for role in ROLES.values() for line in _section(role)]
-    return "\n".join([_HEAD, *sections, *_services()]) + "\n"
+    return "\n".join([_HEAD, *sections, *_imports(Account.FRIENDS), "", *_imports(Account.OBSERVERS)]) + "\n"

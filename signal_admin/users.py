@@ -22,7 +22,7 @@ from signal_contract.creds import write_secret
 from signal_contract.errors import Conflict, InputError, ServerUnreachable, StorageFailed, StreamMissing
 from signal_contract.permissions import RoleName
 from signal_contract.subject import entitlement, filters_from_catalysts, user_name_checked
-from signal_contract.topology import durable_name
+from signal_contract.topology import WATCH_PREFIX, durable_name
 
 MAX_FILTERS = 64
 # The server is on this machine: if it does not answer by then, its record is a left-over.
@@ -150,7 +150,7 @@ async def user_states(desk: Desk) -> tuple[UserState, ...]:
     users = tuple(UserState(user) for user in all_users(desk))
     try:
         async with dial(desk, RoleName.MONITOR, "catalyst-user-list", connect_timeout_s=_CONNECT_TIMEOUT_S) as link:
-            durables = await read_durables(link)
+            durables = await read_durables(link, prefix=WATCH_PREFIX)
     except ServerUnreachable:
         return users
     return tuple(_with_state(state, durables.get(durable_name(state.user.name))) for state in users)
@@ -177,7 +177,7 @@ async def user_details(desk: Desk, name: str) -> UserDetails:
             dial(desk, RoleName.MONITOR, label, connect_timeout_s=_CONNECT_TIMEOUT_S) as monitor,
             dial(desk, RoleName.SYSTEM, label, connect_timeout_s=_CONNECT_TIMEOUT_S) as system,
         ):
-            durables = await read_durables(monitor)
+            durables = await read_durables(monitor, prefix=WATCH_PREFIX)
             connections = await connections_of(system, keys, await all_servers(system))
     except ServerUnreachable:
         return UserDetails(UserState(user))

@@ -23,14 +23,18 @@ from signal_contract.topology import Account
 
 OPERATOR, OPERATOR_SIGNING = "operator", "operator-signing"
 MESSAGE_SIGNING, MESSAGE_SIGNING_NEXT = "message-signing", "message-signing-next"
-# A vault of the first version has these only; the keys of later roles are made when it is opened.
+# A vault of the first version has these only; the keys of later accounts and roles are made when it is opened.
+_FIRST_ACCOUNTS = frozenset({Account.SYS, Account.SIGNALS, Account.FRIENDS})
 _FIRST_ROLES = frozenset({RoleName.PUBLISHER, RoleName.SUBSCRIBER, RoleName.MONITOR, RoleName.ADMIN})
 _BACKUP = "Restore the whole vault folder from your backup."
 
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """The operator's keys, open. Its repr shows public halves only; `identity` is empty while those keys are away."""
+    """The operator's keys, open. Its repr shows public halves only.
+
+    `identity` lacks the operator's key while those keys are away; that of a later account can be there all the same.
+    """
 
     operator_key: str
     account_keys: Mapping[Account, str]
@@ -46,7 +50,7 @@ class Vault:
 
     @property
     def has_identity(self) -> bool:
-        return bool(self.identity)
+        return OPERATOR in self.identity
 
     @property
     def operator(self) -> KeyPair:
@@ -79,6 +83,11 @@ def identity_names() -> tuple[str, ...]:
     return (OPERATOR, *map(account_file, Account))
 
 
+def first_identity_names() -> tuple[str, ...]:
+    """Those that a copy of the first version holds: keys of later accounts may be missing in it."""
+    return (OPERATOR, *map(account_file, sorted(_FIRST_ACCOUNTS)))
+
+
 def public_file(folder: Path) -> Path:
     """Where the public halves are listed."""
     return folder / "public.json"
@@ -90,8 +99,7 @@ def make_vault(folder: Path) -> None:
         return
     draft = folder.with_name(f".{folder.name}.new")
     seeds = {name: KeyPair.generate(KeyKind.OPERATOR).seed for name in (OPERATOR, OPERATOR_SIGNING)}
-    names = (*map(account_file, Account), *map(role_file, RoleName))
-    seeds |= {name: KeyPair.generate(KeyKind.ACCOUNT).seed for name in names}
+    seeds |= {name: KeyPair.generate(KeyKind.ACCOUNT).seed for name in _account_and_role_names()}
     seeds[MESSAGE_SIGNING] = Signer.generate().secret_text
     try:
         if draft.exists():
@@ -108,14 +116,15 @@ def make_vault(folder: Path) -> None:
 def read_vault(folder: Path) -> Vault:
     """Open the vault; raises CredsInvalid when a key is missing, damaged, exchanged or readable by others.
 
-    A missing key is not made again: everyone whom it signed would be refused without a word. Only the keys of roles
-    that are newer than the vault are made here, once.
+    A missing key is not made again: everyone whom it signed would be refused without a word. Only the keys of
+    accounts and roles that are newer than the vault are made here, once.
     """
     seeds, public = read_seeds(folder), read_public(folder)
-    if public is None or not _roles_of(public) >= set(RoleName):
+    if public is None or not set(public) >= set(_account_and_role_names()):
         seeds, public = _completed(folder)
     identity = {name: _pair(seeds, name, public[name]) for name in identity_names() if name in seeds}
-    if identity and len(identity) < len(identity_names()):
+    # The key of an account that was added while the others were away is here alone.
+    if identity.keys() & set(first_identity_names()) and len(identity) < len(identity_names()):
         absent = ", ".join(name for name in identity_names() if name not in identity)
         raise CredsInvalid(f"the vault {folder} lacks {absent}", hint=_BACKUP)
     return Vault(
@@ -138,7 +147,7 @@ def read_public(folder: Path) -> dict[str, str] | None:
         found = orjson.loads(read_secret(path, what="vault file"))
     except orjson.JSONDecodeError:
         found = None
-    needed = {OPERATOR, OPERATOR_SIGNING, *map(account_file, Account)}
+    needed = {OPERATOR_SIGNING, *first_identity_names()}
     if not isinstance(found, dict) or not needed <= set(found) or not all(isinstance(v, str) for v in found.values()):
         raise CredsInvalid(f"{path} is damaged", hint=_BACKUP)
     return found
@@ -152,22 +161,22 @@ def _publics_of(seeds: Mapping[str, str]) -> dict[str, str]:
     return {name: _pair(seeds, name).public for name in seeds if not name.startswith(MESSAGE_SIGNING)}
 
 
-def _roles_of(public: Mapping[str, str]) -> set[RoleName]:
-    return {role for role in RoleName if role_file(role) in public}
+def _account_and_role_names() -> tuple[str, ...]:
+    return (*map(account_file, Account), *map(role_file, RoleName))
 
 
 def _completed(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Make the keys of roles that this vault has never had, and list all public halves."""
+    """Make the keys of accounts and roles that this vault has never had, and list all public halves."""
     with vault_held(folder):
         seeds, public = read_seeds(folder), read_public(folder)
         if public is None:
-            known = (OPERATOR, OPERATOR_SIGNING, *map(account_file, Account), *map(role_file, sorted(_FIRST_ROLES)))
+            known = (OPERATOR_SIGNING, *first_identity_names(), *map(role_file, sorted(_FIRST_ROLES)))
             public = {name: _pair(seeds, name).public for name in known}
         # A seed without its public half is one that a crash left here; nobody was signed with it yet.
         fresh = {
-            role_file(role): seeds.get(role_file(role)) or KeyPair.generate(KeyKind.ACCOUNT).seed
-            for role in RoleName
-            if role not in _roles_of(public)
+            name: seeds.get(name) or KeyPair.generate(KeyKind.ACCOUNT).seed
+            for name in _account_and_role_names()
+            if name not in public
         }
         change_seeds(folder, fresh)
         seeds, public = {**seeds, **fresh}, {**public, **_publics_of(fresh)}

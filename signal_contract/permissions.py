@@ -1,7 +1,8 @@
 """Who may do what, as data. Minting, documentation and the permission tests all read this table.
 
-Users live in account FRIENDS, which has no JetStream and imports only what it needs: the server answers requests with
-the account's authority, so within the stream's own account any user could aim a reply at `$JS.API.STREAM.DELETE…`.
+Friends live in account FRIENDS and the roles that only look on in OBSERVERS. Neither has JetStream, each imports only
+what it needs: the server answers requests with the account's authority, so within the stream's own account any user
+could aim a reply at `$JS.API.STREAM.DELETE…`.
 `{{name()}}` is filled in by the server from the user's JWT (scoped signing keys).
 """
 
@@ -11,7 +12,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from signal_contract.subject import HEARTBEAT_PUBLISHER
-from signal_contract.topology import AUDIT_STREAM, FEEDBACK_KINDS, STREAM, Account
+from signal_contract.topology import (
+    ALL_CONTROL,
+    ALL_SIGNALS,
+    API_PREFIX,
+    AUDIT_BATCH_SUBJECT,
+    AUDIT_STREAM,
+    FEED_PREFIX,
+    FEEDBACK_KINDS,
+    STREAM,
+    USERS_CONTROL,
+    WATCH_PREFIX,
+    Account,
+)
 
 NAME = "{{name()}}"
 
@@ -42,7 +55,7 @@ class Role:
 
 
 _OWN_INBOX = f"_INBOX_{NAME}.>"
-_API = "$JS.API"
+_API = API_PREFIX
 
 ROLES: dict[RoleName, Role] = {
     role.name: role
@@ -51,8 +64,8 @@ ROLES: dict[RoleName, Role] = {
             RoleName.SUBSCRIBER,
             Account.FRIENDS,
             publish=(
-                f"FEED.CONSUMER.INFO.{STREAM}.sub_{NAME}",
-                f"FEED.CONSUMER.MSG.NEXT.{STREAM}.sub_{NAME}",
+                f"{FEED_PREFIX}.CONSUMER.INFO.{STREAM}.sub_{NAME}",
+                f"{FEED_PREFIX}.CONSUMER.MSG.NEXT.{STREAM}.sub_{NAME}",
                 f"$JS.ACK.{STREAM}.sub_{NAME}.>",
                 f"$JS.ACK.*.*.{STREAM}.sub_{NAME}.>",
                 *(f"feedback.{NAME}.{kind}" for kind in FEEDBACK_KINDS),
@@ -64,20 +77,20 @@ ROLES: dict[RoleName, Role] = {
         Role(
             RoleName.PUBLISHER,
             Account.SIGNALS,
-            publish=("signals.*.*", HEARTBEAT_PUBLISHER),
+            publish=(ALL_SIGNALS, HEARTBEAT_PUBLISHER),
             subscribe=(_OWN_INBOX,),
             max_subscriptions=10,
             max_payload_bytes=96 * 1024,
         ),
         Role(
             RoleName.MONITOR,
-            Account.SIGNALS,
+            Account.OBSERVERS,
             publish=(
-                f"{_API}.STREAM.INFO.{STREAM}",
-                f"{_API}.CONSUMER.INFO.{STREAM}.*",
-                f"{_API}.CONSUMER.LIST.{STREAM}",
+                f"{WATCH_PREFIX}.STREAM.INFO.{STREAM}",
+                f"{WATCH_PREFIX}.CONSUMER.INFO.{STREAM}.*",
+                f"{WATCH_PREFIX}.CONSUMER.LIST.{STREAM}",
             ),
-            subscribe=(_OWN_INBOX, "signals.*.*", "control.all.*", "control.user.*.*", "heartbeat.>"),
+            subscribe=(_OWN_INBOX, ALL_SIGNALS, ALL_CONTROL, USERS_CONTROL, "heartbeat.>"),
             max_subscriptions=20,
             max_payload_bytes=16 * 1024,
         ),
@@ -99,8 +112,8 @@ ROLES: dict[RoleName, Role] = {
                 f"{_API}.STREAM.UPDATE.{AUDIT_STREAM}",
                 f"{_API}.STREAM.INFO.{AUDIT_STREAM}",
                 "audit.>",
-                "control.all.*",
-                "control.user.*.*",
+                ALL_CONTROL,
+                USERS_CONTROL,
             ),
             subscribe=(_OWN_INBOX,),
             max_subscriptions=20,
@@ -109,11 +122,11 @@ ROLES: dict[RoleName, Role] = {
         # Reads the audit log by direct get, in batches. No consumer: the server checks no deliver_subject.
         Role(
             RoleName.AUDITOR,
-            Account.SIGNALS,
+            Account.OBSERVERS,
             publish=(
-                f"{_API}.STREAM.INFO.{AUDIT_STREAM}",
-                f"{_API}.STREAM.MSG.GET.{AUDIT_STREAM}",
-                f"{_API}.DIRECT.GET.{AUDIT_STREAM}",
+                f"{WATCH_PREFIX}.STREAM.INFO.{AUDIT_STREAM}",
+                f"{WATCH_PREFIX}.STREAM.MSG.GET.{AUDIT_STREAM}",
+                AUDIT_BATCH_SUBJECT,
             ),
             subscribe=(_OWN_INBOX,),
             max_subscriptions=10,

@@ -9,14 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count
 from typing import Any
 
-from signal_contract.subject import control_filters, user_name_checked
+from signal_contract.subject import CONTROL_ALL, CONTROL_USER, SIGNALS_ROOT, control_filters, user_name_checked
 
 STREAM = "SIGNALS"
 AUDIT_STREAM = "AUDIT"
+API_PREFIX = "$JS.API"
 FEED_PREFIX = "FEED"
+WATCH_PREFIX = "WATCH"
 FEEDBACK_KINDS = ("received", "decision", "order", "fill", "exit", "status")
+
+# What stream SIGNALS keeps.
+ALL_SIGNALS = f"{SIGNALS_ROOT}.*.*"
+ALL_CONTROL = f"{CONTROL_ALL}.*"
+USERS_CONTROL = f"{CONTROL_USER}.*.*"
 
 DAY_NS = 86_400 * 1_000_000_000
 SECOND_NS = 1_000_000_000
@@ -27,35 +35,63 @@ class Account(StrEnum):
     SYS = "SYS"
     SIGNALS = "SIGNALS"
     FRIENDS = "FRIENDS"
+    OBSERVERS = "OBSERVERS"
+
+
+# What `$JS.API` is called in the accounts without JetStream. Each answers `$JS.API.>` by itself, implicitly, so an
+# import under that name would be answered twice.
+_LOCAL_API = {Account.FRIENDS: FEED_PREFIX, Account.OBSERVERS: WATCH_PREFIX}
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A request subject that SIGNALS answers for FRIENDS. `local` is what FRIENDS calls it; empty: the same."""
+    """A request subject that SIGNALS answers for the accounts that import it, and for no other."""
 
     name: str
     subject: str
-    local: str = ""
+    importers: tuple[Account, ...]
     response_type: str = "Singleton"
 
+    def local_subject(self, account: Account) -> str:
+        """What an importing account calls it, as an import says it: wildcards of a renamed one are `$1`, `$2`."""
+        if not self.subject.startswith(f"{API_PREFIX}."):
+            return self.subject
+        parts = self.subject.removeprefix(f"{API_PREFIX}.").split(".")
+        numbers = count(1)
+        return ".".join([_LOCAL_API[account], *(f"${next(numbers)}" if part == "*" else part for part in parts)])
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """Subjects of SIGNALS that the accounts which import them may listen to, under the same name."""
+
+    name: str
+    subject: str
+    importers: tuple[Account, ...]
+
+
+_FRIENDS, _OBSERVERS, _BOTH = (Account.FRIENDS,), (Account.OBSERVERS,), (Account.FRIENDS, Account.OBSERVERS)
 
 SERVICES: tuple[Service, ...] = (
-    Service(
-        "pull",
-        f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.*",
-        f"{FEED_PREFIX}.CONSUMER.MSG.NEXT.{STREAM}.$1",
-        response_type="Stream",
-    ),
-    Service(
-        "durable-info",
-        f"$JS.API.CONSUMER.INFO.{STREAM}.*",
-        f"{FEED_PREFIX}.CONSUMER.INFO.{STREAM}.$1",
-    ),
-    Service("ack", f"$JS.ACK.{STREAM}.*.>"),
-    Service("ack-v2", f"$JS.ACK.*.*.{STREAM}.*.>"),
-    Service("feedback", "feedback.*.>"),
+    Service("pull", f"{API_PREFIX}.CONSUMER.MSG.NEXT.{STREAM}.*", _FRIENDS, response_type="Stream"),
+    Service("durable-info", f"{API_PREFIX}.CONSUMER.INFO.{STREAM}.*", _BOTH),
+    Service("ack", f"$JS.ACK.{STREAM}.*.>", _FRIENDS),
+    Service("ack-v2", f"$JS.ACK.*.*.{STREAM}.*.>", _FRIENDS),
+    Service("feedback", "feedback.*.>", _FRIENDS),
+    Service("durables", f"{API_PREFIX}.CONSUMER.LIST.{STREAM}", _OBSERVERS),
+    Service("stream-info", f"{API_PREFIX}.STREAM.INFO.{STREAM}", _OBSERVERS),
+    Service("audit-info", f"{API_PREFIX}.STREAM.INFO.{AUDIT_STREAM}", _OBSERVERS),
+    Service("audit-message", f"{API_PREFIX}.STREAM.MSG.GET.{AUDIT_STREAM}", _OBSERVERS),
+    # A batch is many answers to one request.
+    Service("audit-batch", f"{API_PREFIX}.DIRECT.GET.{AUDIT_STREAM}", _OBSERVERS, response_type="Stream"),
 )
-STREAM_EXPORTS: tuple[tuple[str, str], ...] = (("heartbeat", "heartbeat.>"),)
+TAPS: tuple[Tap, ...] = (
+    Tap("heartbeat", "heartbeat.>", _BOTH),
+    Tap("signals", ALL_SIGNALS, _OBSERVERS),
+    Tap("control-all", ALL_CONTROL, _OBSERVERS),
+    Tap("control-user", USERS_CONTROL, _OBSERVERS),
+)
+AUDIT_BATCH_SUBJECT = f"{WATCH_PREFIX}.DIRECT.GET.{AUDIT_STREAM}"
 
 
 def durable_name(user: str) -> str:
@@ -95,7 +131,7 @@ def stream_config(*, max_age_days: int = 30, max_bytes: int = 1 << 30, replicas:
     return {
         "name": STREAM,
         "description": "Signed trading signals and control messages, in one order",
-        "subjects": ["signals.*.*", "control.all.*", "control.user.*.*"],
+        "subjects": [ALL_SIGNALS, ALL_CONTROL, USERS_CONTROL],
         "retention": "limits",
         "storage": "file",
         "discard": "old",

@@ -20,7 +20,7 @@ from signal_contract.creds import read_creds, write_secret
 from signal_contract.delivery import Delivery, LinkEvent, LinkNotice
 from signal_contract.errors import DemoFailed, Denied, RequestTimedOut
 from signal_contract.link import Link
-from signal_contract.topology import pull_subject
+from signal_contract.topology import ALL_SIGNALS, pull_subject
 
 _PATIENCE_S = 20.0
 _SETTLE_S = 10.0
@@ -113,7 +113,7 @@ class Story:
         desk = open_desk(self._data)
         link = await Link.open([url], read_creds(desk.monitor_creds, role="monitor"), label="demo")
         try:
-            await link.subscribe("signals.*.*", self._on_wire)
+            await link.subscribe(ALL_SIGNALS, self._on_wire)
             await link.flush()
             yield
         finally:

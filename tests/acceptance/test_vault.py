@@ -39,7 +39,8 @@ def test_the_identity_keys_leave_the_machine_and_the_week_goes_on(up, run, start
     assert "--yes" in run("vault", "export-offline", str(stick), status=ExitCode.INPUT)
     assert not stick.exists()
     moved = run("vault", "export-offline", str(stick), "--yes", "--json")
-    assert moved["removed_here"] == ["operator", "account-sys", "account-signals", "account-friends"]
+    accounts = ["account-sys", "account-signals", "account-friends", "account-observers"]
+    assert moved["removed_here"] == ["operator", *accounts]
     assert run("vault", "status", "--json")["identity_keys"] == "offline"
     run("user", "add", "alice", "--catalysts", "fda")
     assert up.stop() == 0

@@ -97,9 +97,9 @@ async def consumed(operator, publish, folder) -> None:
     account = read_vault(operator.up.desk.vault).account_keys[Account.FRIENDS]
     creds = read_creds(operator.creds_path("alice"))
     subjects = await publish()
-    jwts = [str(operator.up.desk.accounts / f"{name}.jwt") for name in ("operator", "SYS", "SIGNALS", "FRIENDS")]
+    jwts = [str(operator.up.desk.accounts / f"{name}.jwt") for name in ("operator", *map(str, Account))]
     answer = await node_answer(folder, operator.url, str(creds.path), "alice", account, *jwts)
-    assert answer["issued"] == ["operator", "account", "account", "account"]
+    assert answer["issued"] == ["operator", *("account" for _ in Account)]
     assert (answer["name"], answer["subject"], answer["publicKey"]) == ("alice", creds.public_key, creds.public_key)
     assert answer["isOfTheAccount"] is answer["denied"] is True
     assert [each["subject"] for each in answer["messages"]] == subjects

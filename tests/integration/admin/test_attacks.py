@@ -4,15 +4,26 @@ from datetime import UTC, datetime
 
 import pytest
 
+from signal_admin.apply import read_durables
 from signal_admin.claims import signed_jwt, user_claims
 from signal_admin.vault import read_vault
 from signal_contract.creds import creds_text, write_secret
 from signal_contract.delivery import LinkEvent
 from signal_contract.errors import BrokerRefused, CredsInvalid, Denied, RequestTimedOut
 from signal_contract.nkey import KeyKind, KeyPair
-from signal_contract.permissions import RoleName
+from signal_contract.permissions import ROLES, RoleName
 from signal_contract.signing import MESSAGE_ID_HEADER
-from signal_contract.topology import Account, info_subject, is_own_ack, pull_subject
+from signal_contract.topology import (
+    ALL_CONTROL,
+    ALL_SIGNALS,
+    AUDIT_BATCH_SUBJECT,
+    USERS_CONTROL,
+    WATCH_PREFIX,
+    Account,
+    info_subject,
+    is_own_ack,
+    pull_subject,
+)
 
 DELETE_STREAM = "$JS.API.STREAM.DELETE.SIGNALS"
 DELETE_BOB = "$JS.API.CONSUMER.DELETE.SIGNALS.sub_bob"
@@ -64,6 +75,10 @@ FRIEND_MAY_NOT_PUBLISH = (
     "$JS.API.DIRECT.GET.AUDIT",
     "$JS.API.STREAM.DELETE.AUDIT",
     "audit.user-revoke",
+    "WATCH.STREAM.INFO.SIGNALS",
+    "WATCH.CONSUMER.LIST.SIGNALS",
+    "WATCH.CONSUMER.INFO.SIGNALS.sub_alice",
+    "WATCH.DIRECT.GET.AUDIT",
     "$KV.x.y",
     "_INBOX_bob.x",
     "_INBOX.x",
@@ -90,6 +105,7 @@ FRIEND_MAY_NOT_SUBSCRIBE = (
     "feedback.>",
     "audit.>",
     "FEED.>",
+    "WATCH.>",
     "_R_.>",
 )
 
@@ -224,6 +240,7 @@ async def test_every_attack_of_a_friend_is_denied_and_changes_nothing(friends):
         "FEED.CONSUMER.MSG.NEXT.SIGNALS.sub_bob",
         "$JS.ACK.SIGNALS.sub_bob.1.2.1.1.0",
         "feedback.bob.decision",
+        "WATCH.CONSUMER.LIST.SIGNALS",
     ],
 )
 async def test_a_reply_subject_cannot_carry_the_servers_authority(friends, target):
@@ -247,6 +264,115 @@ async def test_a_reply_subject_cannot_carry_the_servers_authority(friends, targe
     # A later answer on the same connection: what was sent before has been worked through.
     await alice.api(info_subject("alice"))
     assert await state(friends) == before
+
+
+BATCH = b'{"seq":1,"batch":10}'
+OBSERVERS_CARRIERS = {
+    RoleName.MONITOR: {
+        "WATCH.STREAM.INFO.SIGNALS": (b"", b'{"subjects_filter":">"}', b"not json"),
+        "WATCH.CONSUMER.INFO.SIGNALS.sub_bob": (b"", b"not json"),
+        "WATCH.CONSUMER.INFO.SIGNALS.sub_nobody": (b"",),
+        "WATCH.CONSUMER.LIST.SIGNALS": (b"", b'{"offset":0}', b"not json"),
+    },
+    RoleName.AUDITOR: {
+        "WATCH.STREAM.INFO.AUDIT": (b"", b"not json"),
+        "WATCH.STREAM.MSG.GET.AUDIT": (b'{"seq":1}', b'{"seq":1000000}', b"not json"),
+        AUDIT_BATCH_SUBJECT: (
+            b'{"seq":1}',
+            BATCH,
+            b"",
+            b'{"seq":1000000}',
+            b'{"multi_last":["audit.>"],"batch":10}',
+            b"not json",
+        ),
+    },
+}
+
+
+async def everything(operator) -> tuple:
+    """As `state`, and what stream AUDIT is and holds on the subjects that no honest program uses."""
+    info = await (await operator.admin_link()).api("$JS.API.STREAM.INFO.AUDIT", {"subjects_filter": "audit.forged"})
+    return *await state(operator), info["created"], info["config"], info["state"].get("subjects")
+
+
+@pytest.mark.parametrize("role", list(OBSERVERS_CARRIERS))
+@pytest.mark.parametrize(
+    "target",
+    [
+        DELETE_STREAM,
+        DELETE_BOB,
+        "$JS.API.STREAM.DELETE.AUDIT",
+        "$JS.API.STREAM.PURGE.SIGNALS",
+        "$JS.API.STREAM.PURGE.AUDIT",
+        "$JS.API.CONSUMER.CREATE.SIGNALS",
+        "$JS.API.STREAM.UPDATE.SIGNALS",
+        "WATCH.STREAM.DELETE.SIGNALS",
+        "WATCH.CONSUMER.DELETE.SIGNALS.sub_bob",
+        "FEED.CONSUMER.MSG.NEXT.SIGNALS.sub_bob",
+        "WATCH.CONSUMER.LIST.SIGNALS",
+        AUDIT_BATCH_SUBJECT,
+        "$JS.ACK.SIGNALS.sub_bob.1.2.1.1.0",
+        "signals.fda.FORGED",
+        "control.all.halt",
+        "control.user.bob.halt",
+        "audit.forged",
+        "feedback.bob.decision",
+        "heartbeat.publisher",
+        "_INBOX_bob.x",
+        "_INBOX_admin.x",
+        "$SYS.REQ.SERVER.PING",
+        "$SYS.REQ.CLAIMS.UPDATE",
+    ],
+)
+async def test_a_reply_subject_cannot_carry_authority_for_those_who_look_on(friends, role, target):
+    await store(friends, "AAPL")
+    await store(friends, "MSFT", catalyst="merger")
+    admin = await friends.admin_link()
+    await admin.publish_stored("audit.test", b"{}", headers={MESSAGE_ID_HEADER: "a"})
+    before = await everything(friends)
+    notices = []
+    link = await friends.link(role.value, notices.append)
+    for carrier, bodies in OBSERVERS_CARRIERS[role].items():
+        for body in bodies:
+            await link.publish(carrier, body, reply=target)
+    await link.flush()
+    # Later answers to the same questions: what was sent before has been worked through, and each carrier does carry.
+    for carrier, bodies in OBSERVERS_CARRIERS[role].items():
+        await link.request(carrier, bodies[0])
+    assert await everything(friends) == before
+    # The carriers are allowed; one kind of reply subject the server does look at, `$JS.ACK.`.
+    assert all("with reply of" in each for each in denials(notices))
+
+
+@pytest.mark.parametrize("role", list(OBSERVERS_CARRIERS))
+def test_every_question_of_those_who_look_on_was_tried_as_a_carrier(role):
+    tried = {".".join("*" if "sub_" in part else part for part in each.split(".")) for each in OBSERVERS_CARRIERS[role]}
+    assert tried == set(ROLES[role].publish)
+
+
+async def test_what_is_forged_on_the_monitors_live_view_reaches_no_friend(friends, until):
+    """The one thing that the trick still does within OBSERVERS: show the monitor an answer of the server."""
+    seen, heard = [], []
+
+    async def on_signal(delivery):
+        seen.append(delivery.subject)
+
+    async def on_beat(delivery):
+        heard.append(delivery.data)
+
+    monitor, alice = await friends.link("monitor"), await friends.link("alice")
+    await monitor.subscribe(ALL_SIGNALS, on_signal)
+    await alice.subscribe("heartbeat.publisher", on_beat)
+    await monitor.flush()
+    await alice.flush()
+    auditor = await friends.link("auditor")
+    for target in ("signals.fda.FORGED", "heartbeat.publisher"):
+        await auditor.publish("WATCH.STREAM.INFO.AUDIT", reply=target)
+    await until(lambda: seen == ["signals.fda.FORGED"], what="the monitor sees it")
+    assert await pull(alice, "alice") == []
+    await (await friends.link("publisher")).publish("heartbeat.publisher", b"1")
+    await until(lambda: bool(heard), what="the heartbeat arrives")
+    assert heard == [b"1"]
 
 
 async def test_within_the_streams_own_account_the_same_trick_works(friends):
@@ -293,6 +419,17 @@ PUBLISHER_MAY_NOT = (
     "$SYS.REQ.SERVER.PING",
 )
 MONITOR_MAY_NOT = (
+    "$JS.API.STREAM.INFO.SIGNALS",
+    "$JS.API.CONSUMER.LIST.SIGNALS",
+    "$JS.API.CONSUMER.INFO.SIGNALS.sub_bob",
+    "FEED.CONSUMER.MSG.NEXT.SIGNALS.sub_bob",
+    "FEED.CONSUMER.INFO.SIGNALS.sub_bob",
+    "WATCH.STREAM.INFO.AUDIT",
+    "WATCH.STREAM.MSG.GET.AUDIT",
+    "WATCH.DIRECT.GET.AUDIT",
+    "WATCH.CONSUMER.DELETE.SIGNALS.sub_bob",
+    "feedback.bob.decision",
+    "audit.user-add",
     "signals.fda.AAPL",
     "control.all.halt",
     "heartbeat.publisher",
@@ -303,6 +440,24 @@ MONITOR_MAY_NOT = (
     "$JS.API.CONSUMER.MSG.NEXT.SIGNALS.sub_bob",
     "$JS.ACK.SIGNALS.sub_bob.1.1.1.1.0",
     DELETE_BOB,
+)
+AUDITOR_MAY_NOT = (
+    "signals.fda.AAPL",
+    "control.all.halt",
+    "heartbeat.publisher",
+    "audit.user-add",
+    DELETE_STREAM,
+    DELETE_BOB,
+    "$JS.API.STREAM.DELETE.AUDIT",
+    "$JS.API.STREAM.INFO.AUDIT",
+    "$JS.API.DIRECT.GET.AUDIT",
+    "WATCH.STREAM.INFO.SIGNALS",
+    "WATCH.CONSUMER.LIST.SIGNALS",
+    "WATCH.CONSUMER.INFO.SIGNALS.sub_bob",
+    "WATCH.DIRECT.GET.AUDIT.audit.user-add",
+    "WATCH.CONSUMER.CREATE.AUDIT",
+    "$JS.ACK.SIGNALS.sub_bob.1.1.1.1.0",
+    "feedback.bob.decision",
 )
 ADMIN_MAY_NOT = (
     "signals.fda.AAPL",
@@ -320,7 +475,12 @@ ADMIN_MAY_NOT = (
     ("role", "publish", "subscribe"),
     [
         ("publisher", PUBLISHER_MAY_NOT, ("signals.>", ">", "_INBOX.>", "$JS.>", "heartbeat.>", "feedback.>")),
-        ("monitor", MONITOR_MAY_NOT, (">", "$JS.>", "_INBOX.>", "_INBOX_admin.>", "$SYS.>")),
+        ("monitor", MONITOR_MAY_NOT, (">", "$JS.>", "_INBOX.>", "_INBOX_auditor.>", "$SYS.>", "WATCH.>", "signals.>")),
+        (
+            "auditor",
+            AUDITOR_MAY_NOT,
+            (">", "$JS.>", "_INBOX.>", "_INBOX_monitor.>", "$SYS.>", "WATCH.>", ALL_SIGNALS),
+        ),
         ("admin", ADMIN_MAY_NOT, ("signals.>", ">", "$JS.>", "_INBOX_publisher.>", "$SYS.>")),
     ],
 )
@@ -333,18 +493,26 @@ async def test_every_other_role_is_held_to_its_table(friends, role, publish, sub
     assert await state(friends) == before
 
 
-async def test_the_monitor_sees_signals_and_durables(friends, until):
+async def test_the_monitor_sees_signals_control_heartbeat_and_the_state_of_stream_and_durables(friends, until):
     seen = []
 
-    async def on_signal(delivery):
+    async def on_message(delivery):
         seen.append(delivery.subject)
 
     monitor = await friends.link("monitor")
-    await monitor.subscribe("signals.*.*", on_signal)
+    for subject in (ALL_SIGNALS, ALL_CONTROL, USERS_CONTROL, "heartbeat.>"):
+        await monitor.subscribe(subject, on_message)
     await monitor.flush()
     await store(friends, "AAPL")
-    await until(lambda: seen == ["signals.fda.AAPL"], what="monitor sees the signal")
-    assert (await monitor.api("$JS.API.CONSUMER.LIST.SIGNALS"))["total"] == 2
+    admin = await friends.admin_link()
+    for subject in ("control.all.halt", "control.user.bob.halt"):
+        await admin.publish_stored(subject, b"{}", headers={MESSAGE_ID_HEADER: subject})
+    await (await friends.link("publisher")).publish("heartbeat.publisher", b"1")
+    await until(lambda: len(seen) == 4, what="monitor sees all of them")
+    assert set(seen) == {"signals.fda.AAPL", "control.all.halt", "control.user.bob.halt", "heartbeat.publisher"}
+    assert set(await read_durables(monitor, prefix=WATCH_PREFIX)) == {"sub_alice", "sub_bob"}
+    assert (await monitor.api("WATCH.CONSUMER.INFO.SIGNALS.sub_bob"))["name"] == "sub_bob"
+    assert (await monitor.api("WATCH.STREAM.INFO.SIGNALS"))["state"]["last_seq"] == 3
 
 
 async def test_a_signal_is_stored_once_per_message_id(friends):

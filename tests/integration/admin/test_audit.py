@@ -65,8 +65,8 @@ async def test_nobody_can_delete_from_it_or_purge_it(operator):
 
 async def test_the_auditor_reads_and_does_nothing_else(operator):
     link = await operator.link("auditor")
-    subjects = ("audit.user", "$JS.API.STREAM.INFO.SIGNALS", "$JS.API.STREAM.DELETE.AUDIT", "control.all.halt")
-    for subject in (*subjects, "$JS.API.CONSUMER.CREATE.AUDIT", "signals.fda.AAPL"):
+    subjects = ("audit.user", "WATCH.STREAM.INFO.SIGNALS", "$JS.API.STREAM.DELETE.AUDIT", "control.all.halt")
+    for subject in (*subjects, "$JS.API.DIRECT.GET.AUDIT", "$JS.API.CONSUMER.CREATE.AUDIT", "signals.fda.AAPL"):
         with pytest.raises(Denied):
             await link.request(subject, b"{}", timeout_s=2)
 

@@ -6,6 +6,7 @@ from signal_contract.delivery import LinkEvent
 from signal_contract.errors import BrokerRefused
 from signal_contract.permissions import NAME, ROLES, RoleName
 from signal_contract.signing import MESSAGE_ID_HEADER
+from signal_contract.topology import AUDIT_BATCH_SUBJECT
 
 USER = {role: "alice" if role is RoleName.SUBSCRIBER else role.value for role in RoleName}
 
@@ -99,10 +100,12 @@ async def test_the_auditor_reads_the_log_and_the_admin_writes_it(friends):
     admin, auditor = await friends.admin_link(), await friends.link("auditor")
     stored = await admin.publish_stored("audit.test", b'{"x":1}', headers={MESSAGE_ID_HEADER: "t"})
     assert stored.stream == "AUDIT"
-    info = await auditor.api("$JS.API.STREAM.INFO.AUDIT")
+    info = await auditor.api("WATCH.STREAM.INFO.AUDIT")
     assert info["state"]["last_seq"] >= stored.sequence
-    got = await auditor.request("$JS.API.DIRECT.GET.AUDIT", b'{"seq":%d}' % stored.sequence)
+    got = await auditor.request(AUDIT_BATCH_SUBJECT, b'{"seq":%d}' % stored.sequence)
     assert got.data == b'{"x":1}'
+    message = (await auditor.api("WATCH.STREAM.MSG.GET.AUDIT", {"seq": stored.sequence}))["message"]
+    assert message["subject"] == "audit.test"
 
 
 async def test_the_audit_log_cannot_be_shortened_even_by_an_update(friends):

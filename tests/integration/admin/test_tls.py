@@ -171,7 +171,7 @@ async def test_a_link_comes_back_after_the_server_was_killed(secure, kind, until
     link = await secure.link("monitor", kind, on_notice=notices.append)
     os.kill(secure.up.supervisor.running.nats_pid, signal.SIGKILL)
     await until(lambda: any(each.event == "reconnected" for each in notices), what="it is back")
-    assert (await link.api("$JS.API.STREAM.INFO.SIGNALS"))["config"]["name"] == "SIGNALS"
+    assert (await link.api("WATCH.STREAM.INFO.SIGNALS"))["config"]["name"] == "SIGNALS"
 
 
 async def test_a_new_certificate_is_used_without_dropping_a_connection(secure):

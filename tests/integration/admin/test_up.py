@@ -1,7 +1,9 @@
 """The operator's server as a whole: what is made, kept, refused and repaired."""
 
 import os
+import shutil
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -11,10 +13,11 @@ from signal_admin.accounts import all_account_claims
 from signal_admin.apply import provision
 from signal_admin.claims import signed_jwt
 from signal_admin.desk import make_desk
+from signal_admin.issuing import issue_own_creds
 from signal_admin.registry import User, all_users, registry_locked, write_user
 from signal_admin.up import UpSettings, brought_up
 from signal_admin.users import add_user, user_states
-from signal_admin.vault import make_vault, read_vault
+from signal_admin.vault import make_vault, public_file, read_vault
 from signal_contract.creds import read_creds
 from signal_contract.errors import (
     AlreadyRunning,
@@ -281,6 +284,52 @@ def _plant_older_friends_account(desk) -> str:
     (desk.accounts / "FRIENDS.jwt").write_text(old + "\n")
     (desk.resolver / f"{key}.jwt").write_text(old)
     return key
+
+
+async def test_a_directory_from_before_the_account_of_the_observers_comes_up_and_nobody_notices(
+    data_dir, start_operator, tmp_path
+):
+    first = await start_operator(data_dir)
+    await first.add_user("alice", ["signals.fda.*"])
+    await publish(first, "AAPL")
+    await first.stop()
+    desk = first.up.desk
+    _as_before_observers(desk)
+    shutil.copy(desk.monitor_creds, tmp_path / "before.creds")
+    kept = {path: path.read_bytes() for path in (desk.accounts / "FRIENDS.jwt", desk.admin_creds)}
+    again = await start_operator(data_dir)
+    try:
+        assert {path: path.read_bytes() for path in kept} == kept
+        assert await publish(again, "MSFT") == [2]
+        (alice,) = await user_states(desk)
+        assert alice.pending == 2
+        assert (await (await again.link("alice")).api(info_subject("alice")))["num_pending"] == 2
+        assert (await (await again.link("auditor")).api("WATCH.STREAM.INFO.AUDIT"))["config"]["name"] == "AUDIT"
+        with pytest.raises(Denied):
+            await again.link(tmp_path / "before.creds")
+    finally:
+        await again.stop()
+
+
+def _as_before_observers(desk) -> None:
+    """Take back what came with account OBSERVERS: its key and JWT; its roles live in SIGNALS again."""
+    vault = read_vault(desk.vault)
+    keys = vault.account_keys
+    issue_own_creds(desk, replace(vault, account_keys={**keys, Account.OBSERVERS: keys[Account.SIGNALS]}), NOW)
+    claims = all_account_claims(keys, vault.role_keys, NOW - timedelta(hours=1))
+    signals = claims[Account.SIGNALS]["nats"]
+    taken = {each["subject"] for each in claims[Account.FRIENDS]["nats"]["imports"]}
+    signals["exports"] = [each for each in signals["exports"] if each["subject"] in taken]
+    signals["signing_keys"] += claims[Account.OBSERVERS]["nats"]["signing_keys"]
+    old = signed_jwt(claims[Account.SIGNALS], vault.operator_signing)
+    (desk.accounts / "SIGNALS.jwt").write_text(old + "\n")
+    (desk.resolver / f"{keys[Account.SIGNALS]}.jwt").write_text(old)
+    (desk.accounts / "OBSERVERS.jwt").unlink()
+    (desk.resolver / f"{keys[Account.OBSERVERS]}.jwt").unlink()
+    (desk.vault / "account-observers.seed").unlink()
+    public = orjson.loads(public_file(desk.vault).read_bytes())
+    del public["account-observers"]
+    public_file(desk.vault).write_bytes(orjson.dumps(public))
 
 
 async def test_unchanged_accounts_survive_a_restart_byte_for_byte(data_dir, start_operator):

@@ -124,10 +124,43 @@ def test_no_account_admits_leaf_nodes(keys, role_keys):
 
 def test_every_import_has_an_export_and_none_is_called_js_api_locally():
     offered = {(each["subject"], each["type"]) for each in exports()}
-    taken = imports("ASIGNALS")
+    taken = [each for account in Account for each in imports(account, "ASIGNALS")]
     assert {(each["subject"], each["type"]) for each in taken} == offered
+    assert len(offered) == len(exports()), "the server refuses a subject that is exported twice"
     assert not any(each.get("local_subject", each["subject"]).startswith("$JS.API") for each in taken)
     assert all(each["account"] == "ASIGNALS" for each in taken)
+
+
+def test_an_account_imports_what_the_tables_say_and_nothing_else():
+    def taken(account):
+        return {each.get("local_subject", each["subject"]) for each in imports(account, "ASIGNALS")}
+
+    assert taken(Account.SYS) == taken(Account.SIGNALS) == set()
+    assert taken(Account.FRIENDS) == {
+        "FEED.CONSUMER.MSG.NEXT.SIGNALS.$1",
+        "FEED.CONSUMER.INFO.SIGNALS.$1",
+        "$JS.ACK.SIGNALS.*.>",
+        "$JS.ACK.*.*.SIGNALS.*.>",
+        "feedback.*.>",
+        "heartbeat.>",
+    }
+    assert taken(Account.OBSERVERS) == {
+        "WATCH.STREAM.INFO.SIGNALS",
+        "WATCH.CONSUMER.INFO.SIGNALS.$1",
+        "WATCH.CONSUMER.LIST.SIGNALS",
+        "WATCH.STREAM.INFO.AUDIT",
+        "WATCH.STREAM.MSG.GET.AUDIT",
+        "WATCH.DIRECT.GET.AUDIT",
+        "signals.*.*",
+        "control.all.*",
+        "control.user.*.*",
+        "heartbeat.>",
+    }
+
+
+def test_only_roles_that_write_live_where_jetstream_is():
+    inside = {role.name for role in ROLES.values() if role.account is Account.SIGNALS}
+    assert inside == {RoleName.PUBLISHER, RoleName.ADMIN}
 
 
 def test_content_is_compared_without_time_and_id(keys, role_keys):

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from signal_contract.errors import (
     SubjectInvalid,
 )
 from signal_contract.permissions import RoleName
+from signal_contract.topology import Account
 
 NOW = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 FDA = ("signals.fda.*",)
@@ -96,7 +98,7 @@ def test_unchanged_accounts_are_reused_byte_for_byte(desk):
     vault = read_vault(desk.vault)
     first = issue_accounts(desk, vault, NOW)
     again = issue_accounts(desk, vault, NOW + timedelta(days=1))
-    assert set(first.changed) == {"SYS", "SIGNALS", "FRIENDS"}
+    assert set(first.changed) == {account.value for account in Account}
     assert again.changed == ()
     assert (again.accounts, again.operator_jwt) == (first.accounts, first.operator_jwt)
 
@@ -132,6 +134,18 @@ def test_own_creds_that_are_damaged_are_made_anew(desk, damage):
     issue_own_creds(desk, vault, NOW)
     assert read_creds(desk.admin_creds).role == "admin"
     assert (desk.publisher / "signing.seed").read_text().strip() == vault.signer.secret_text
+
+
+def test_own_creds_of_a_role_that_has_moved_to_another_account_are_made_anew(desk):
+    vault = read_vault(desk.vault)
+    before = replace(vault, account_keys={**vault.account_keys, Account.OBSERVERS: "A_OF_BEFORE"})
+    issue_own_creds(desk, before, NOW)
+    admin, monitor = desk.admin_creds.read_bytes(), read_creds(desk.monitor_creds)
+    issue_own_creds(desk, vault, NOW)
+    assert desk.admin_creds.read_bytes() == admin
+    after = read_creds(desk.monitor_creds)
+    assert after.public_key != monitor.public_key
+    assert claims_of(after.jwt)["nats"]["issuer_account"] == vault.account_keys[Account.OBSERVERS]
 
 
 async def test_a_user_gets_creds_and_a_config_that_belong_together(desk):

@@ -119,22 +119,78 @@ def test_a_damaged_copy_is_refused_and_changes_nothing(desk, stick, damage):
 # Older vaults, and mixtures ---------------------------------------------------------------------------------------
 
 
+LATER = {"account-observers", "role-auditor", "role-system"}
+
+
+def without_observers(desk):
+    """As a vault was before that account came: neither the key nor its public half."""
+    public = orjson.loads(public_file(desk.vault).read_bytes())
+    del public["account-observers"]
+    public_file(desk.vault).write_bytes(orjson.dumps(public))
+    (desk.vault / "account-observers.seed").unlink(missing_ok=True)
+
+
+def copy_without_observers(file):
+    seeds = orjson.loads(file.read_bytes())
+    del seeds["account-observers"]
+    file.write_bytes(orjson.dumps(seeds))
+
+
 def as_of_the_first_version(desk):
     public_file(desk.vault).unlink()
-    for role in (RoleName.AUDITOR, RoleName.SYSTEM):
-        (desk.vault / f"role-{role.value}.seed").unlink()
+    for name in LATER:
+        (desk.vault / f"{name}.seed").unlink()
 
 
-def test_a_vault_of_the_first_version_gets_the_keys_of_new_roles_once(desk):
+def test_a_vault_of_the_first_version_gets_the_keys_of_new_accounts_and_roles_once(desk):
     before = read_seeds(desk.vault)
     as_of_the_first_version(desk)
     first = read_vault(desk.vault)
     assert public_halves(read_vault(desk.vault)) == public_halves(first)
     after = read_seeds(desk.vault)
-    assert {name for name in before if before[name] != after[name]} == {"role-auditor", "role-system"}
+    assert {name for name in before if before[name] != after[name]} == LATER
     (desk.vault / "role-auditor.seed").unlink()
     with pytest.raises(CredsInvalid, match="role-auditor"):
         read_vault(desk.vault)
+
+
+def test_a_vault_from_before_an_account_gets_its_key_once_and_keeps_all_others(desk):
+    before = read_seeds(desk.vault)
+    without_observers(desk)
+    first = read_vault(desk.vault)
+    assert public_halves(read_vault(desk.vault)) == public_halves(first)
+    after = read_seeds(desk.vault)
+    assert {name for name in before if before[name] != after[name]} == {"account-observers"}
+    (desk.vault / "account-observers.seed").unlink()
+    with pytest.raises(CredsInvalid, match="account-observers"):
+        read_vault(desk.vault)
+
+
+def test_an_account_is_added_while_the_identity_keys_are_offline_and_their_copy_is_completed(desk, stick):
+    before = read_seeds(desk.vault)
+    file = export_offline(desk, stick, now=NOW).file
+    copy_without_observers(file)
+    without_observers(desk)
+    vault = read_vault(desk.vault)
+    assert not vault.has_identity
+    assert set(issue_accounts(desk, vault, NOW).accounts) == set(vault.account_keys)
+    with pytest.raises(Conflict, match="offline already"):
+        export_offline(desk, stick, now=NOW)
+    import_offline(desk, stick)
+    assert public_halves(read_vault(desk.vault)) == public_halves(vault)
+    assert {name for name, seed in read_seeds(desk.vault).items() if before[name] != seed} == {"account-observers"}
+    export_offline(desk, stick, now=NOW)  # into the same folder: the copy now holds the new key too
+    assert set(orjson.loads(file.read_bytes())) == set(identity_names())
+    assert not set(read_seeds(desk.vault)) & set(identity_names())
+
+
+def test_a_copy_from_before_an_account_is_refused_when_its_key_is_in_a_newer_copy(desk, stick):
+    file = export_offline(desk, stick, now=NOW).file
+    copy_without_observers(file)
+    before = read_seeds(desk.vault)
+    with pytest.raises(CredsInvalid, match="lacks account-observers"):
+        import_offline(desk, stick)
+    assert read_seeds(desk.vault) == before
 
 
 def test_a_vault_of_the_first_version_that_lacks_a_key_is_refused(desk):
