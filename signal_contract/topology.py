@@ -126,55 +126,51 @@ def is_own_ack(reply: str, user: str) -> bool:
     return len(parts) > 6 and parts[:2] == ["$JS", "ACK"] and parts[4:6] == [STREAM, durable]
 
 
+# Both streams are append-only logs on disk that no client can delete from or purge. That is irreversible.
+_APPEND_ONLY: dict[str, Any] = {
+    "retention": "limits",
+    "storage": "file",
+    "max_msg_size": 96 * 1024,
+    "max_msgs": -1,
+    "max_msgs_per_subject": -1,
+    "max_consumers": -1,
+    "duplicate_window": DAY_NS,
+    "compression": "s2",
+    "deny_delete": True,
+    "deny_purge": True,
+    "allow_rollup_hdrs": False,
+}
+
+
 def stream_config(*, max_age_days: int = 30, max_bytes: int = 1 << 30, replicas: int = 1) -> dict[str, Any]:
-    """The SIGNALS stream: an append-only log on disk that no client can delete from or purge (irreversible)."""
+    """The SIGNALS stream: signals and control messages in one order; the oldest go when it is full or they are old."""
     return {
+        **_APPEND_ONLY,
         "name": STREAM,
         "description": "Signed trading signals and control messages, in one order",
         "subjects": [ALL_SIGNALS, ALL_CONTROL, USERS_CONTROL],
-        "retention": "limits",
-        "storage": "file",
         "discard": "old",
         "max_age": max_age_days * DAY_NS,
         "max_bytes": max_bytes,
-        "max_msg_size": 96 * 1024,
-        "max_msgs": -1,
-        "max_msgs_per_subject": -1,
-        "max_consumers": -1,
         "num_replicas": replicas,
-        "duplicate_window": DAY_NS,
-        "compression": "s2",
-        "deny_delete": True,
-        "deny_purge": True,
         "allow_direct": False,
-        "allow_rollup_hdrs": False,
     }
 
 
 def audit_stream_config(*, max_bytes: int = 256 << 20, replicas: int = 1) -> dict[str, Any]:
-    """The AUDIT stream: who did what. Nothing can be deleted from it, and when it is full it refuses the new entry."""
+    """The AUDIT stream: who did what. When it is full it refuses the new entry."""
     return {
+        **_APPEND_ONLY,
         "name": AUDIT_STREAM,
         "description": "What the operator did, and who came, went or was refused",
         "subjects": ["audit.>"],
-        "retention": "limits",
-        "storage": "file",
         # A flood of refused log-ins must not push out what was written before.
         "discard": "new",
         "max_age": 0,
         "max_bytes": max_bytes,
-        "max_msg_size": 96 * 1024,
-        "max_msgs": -1,
-        "max_msgs_per_subject": -1,
-        "max_consumers": -1,
         "num_replicas": replicas,
-        "duplicate_window": DAY_NS,
-        "compression": "s2",
-        "deny_delete": True,
-        "deny_purge": True,
         # Read by direct get only, so that the auditor needs no consumer.
         "allow_direct": True,
-        "allow_rollup_hdrs": False,
     }
 
 
