@@ -98,9 +98,11 @@ class Database:
     def close(self) -> None:
         """Close; the owner notes that the stop was clean."""
         with self._lock, _mapped(self.path):
-            if self._is_owner:
-                self._mark_clean("1")
-            self._connection.close()
+            try:
+                if self._is_owner:
+                    self._mark_clean("1")
+            finally:
+                self._connection.close()
 
     def rows(self, statement: str, *values: object) -> list[Row]:
         """Run a statement and return all its rows; raises StorageFailed."""

@@ -275,6 +275,7 @@ def test_a_file_damaged_in_an_unclean_stop_is_refused_and_kept(path):
         Journal.open(path)
     assert "left as it is" in caught.value.hint
     assert path.stat().st_size == size
+    journal._db._connection.close()
 
 
 def test_a_newer_journal_is_refused(path):
