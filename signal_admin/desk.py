@@ -61,14 +61,6 @@ class Desk:
         return self.root / role / f"{role}.creds"
 
     @property
-    def admin_creds(self) -> Path:
-        return self.role_creds("admin")
-
-    @property
-    def monitor_creds(self) -> Path:
-        return self.role_creds("monitor")
-
-    @property
     def jetstream(self) -> Path:
         return self.root / "jetstream"
 

@@ -19,7 +19,6 @@ from signal_contract.signing import Verifier
 from signal_contract.subject import CONTROL_ALL
 
 ANNOUNCE_SUBJECT = f"{CONTROL_ALL}.key"
-ANNOUNCE_VERSION = 1
 _MAX_BYTES = 4096
 
 

@@ -109,11 +109,6 @@ def info_subject(user: str) -> str:
     return f"{FEED_PREFIX}.CONSUMER.INFO.{STREAM}.{durable_name(user)}"
 
 
-def ack_prefixes(user: str) -> tuple[str, ...]:
-    """What the reply subject of a genuine delivery starts with; the second form also needs `is_own_ack`."""
-    return (f"$JS.ACK.{STREAM}.{durable_name(user)}.",)
-
-
 def is_own_ack(reply: str, user: str) -> bool:
     """Whether a reply subject acknowledges on this user's durable, in the classic or the v2 form.
 

@@ -23,10 +23,6 @@ class Side(StrEnum):
     def sign(self) -> int:
         return 1 if self is Side.BUY else -1
 
-    @property
-    def opposite(self) -> Side:
-        return Side.SELL if self is Side.BUY else Side.BUY
-
 
 class Leg(StrEnum):
     """Which part of a trade an order is: it opens, closes on a signal, or was triggered by its own stop or target."""

@@ -111,7 +111,7 @@ class Story:
     async def _tap(self, url: str) -> AsyncIterator[None]:
         """Listen on the wire with the operator's read-only monitor role."""
         desk = open_desk(self._data)
-        link = await Link.open([url], read_creds(desk.monitor_creds, role="monitor"), label="demo")
+        link = await Link.open([url], read_creds(desk.role_creds("monitor"), role="monitor"), label="demo")
         try:
             await link.subscribe(ALL_SIGNALS, self._on_wire)
             await link.flush()

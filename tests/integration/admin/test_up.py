@@ -295,8 +295,8 @@ async def test_a_directory_from_before_the_account_of_the_observers_comes_up_and
     await first.stop()
     desk = first.up.desk
     _as_before_observers(desk)
-    shutil.copy(desk.monitor_creds, tmp_path / "before.creds")
-    kept = {path: path.read_bytes() for path in (desk.accounts / "FRIENDS.jwt", desk.admin_creds)}
+    shutil.copy(desk.role_creds("monitor"), tmp_path / "before.creds")
+    kept = {path: path.read_bytes() for path in (desk.accounts / "FRIENDS.jwt", desk.role_creds("admin"))}
     again = await start_operator(data_dir)
     try:
         assert {path: path.read_bytes() for path in kept} == kept

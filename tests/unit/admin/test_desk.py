@@ -114,13 +114,13 @@ def test_a_damaged_copy_of_an_account_is_issued_anew(desk, damage):
 def test_own_creds_are_made_for_their_roles_and_kept(desk):
     vault = read_vault(desk.vault)
     issue_own_creds(desk, vault, NOW)
-    before = desk.admin_creds.read_bytes()
+    before = desk.role_creds("admin").read_bytes()
     issue_own_creds(desk, vault, NOW)
-    assert desk.admin_creds.read_bytes() == before
+    assert desk.role_creds("admin").read_bytes() == before
     for path, role in (
         (desk.publisher / "publisher.creds", "publisher"),
-        (desk.admin_creds, "admin"),
-        (desk.monitor_creds, "monitor"),
+        (desk.role_creds("admin"), "admin"),
+        (desk.role_creds("monitor"), "monitor"),
     ):
         assert read_creds(path, role=role).user == role
 
@@ -129,10 +129,10 @@ def test_own_creds_are_made_for_their_roles_and_kept(desk):
 def test_own_creds_that_are_damaged_are_made_anew(desk, damage):
     vault = read_vault(desk.vault)
     issue_own_creds(desk, vault, NOW)
-    for path in (desk.admin_creds, desk.publisher / "signing.seed"):
+    for path in (desk.role_creds("admin"), desk.publisher / "signing.seed"):
         path.write_text(damage)
     issue_own_creds(desk, vault, NOW)
-    assert read_creds(desk.admin_creds).role == "admin"
+    assert read_creds(desk.role_creds("admin")).role == "admin"
     assert (desk.publisher / "signing.seed").read_text().strip() == vault.signer.secret_text
 
 
@@ -140,10 +140,10 @@ def test_own_creds_of_a_role_that_has_moved_to_another_account_are_made_anew(des
     vault = read_vault(desk.vault)
     before = replace(vault, account_keys={**vault.account_keys, Account.OBSERVERS: "A_OF_BEFORE"})
     issue_own_creds(desk, before, NOW)
-    admin, monitor = desk.admin_creds.read_bytes(), read_creds(desk.monitor_creds)
+    admin, monitor = desk.role_creds("admin").read_bytes(), read_creds(desk.role_creds("monitor"))
     issue_own_creds(desk, vault, NOW)
-    assert desk.admin_creds.read_bytes() == admin
-    after = read_creds(desk.monitor_creds)
+    assert desk.role_creds("admin").read_bytes() == admin
+    after = read_creds(desk.role_creds("monitor"))
     assert after.public_key != monitor.public_key
     assert claims_of(after.jwt)["nats"]["issuer_account"] == vault.account_keys[Account.OBSERVERS]
 
