@@ -15,20 +15,26 @@ make_venv   = $(PYTHON) -m venv $(VENV)
 install     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: demo test lint generate lock clean help
+.PHONY: demo test chaos lint generate mutants lock clean help
 
 help:
 	@echo "make demo      see it work: a server, two friends, real decisions (under a minute)"
 	@echo "make test      run the tests against the built wheel"
+	@echo "make chaos     the long form of the chaos tests: 20 minutes of kills, outages and lost nodes (CHAOS_MINUTES)"
 	@echo "make lint      ruff, mypy --strict, import rules"
 	@echo "make generate  write the generated files anew (schemas, example config, golden bytes)"
+	@echo "make mutants   mutation testing of the risk rules: breaks them on purpose, one at a time (some minutes)"
 	@echo "make lock      refresh the pinned requirements"
 
 demo: $(VENV)/.wheel-installed
 	@$(BIN)/catalyst demo $(ARGS)
 
 test: $(VENV)/.wheel-installed $(VENV)/.dev-installed
-	@CATALYST_TEST_WHEEL=1 $(BIN)/pytest $(ARGS)
+	@CATALYST_TEST_WHEEL=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+CHAOS_MINUTES ?= 20
+chaos: $(VENV)/.wheel-installed $(VENV)/.dev-installed
+	@CATALYST_TEST_WHEEL=1 $(BIN)/python tests/chaos/chaos_rounds.py --minutes $(CHAOS_MINUTES) $(ARGS)
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -37,6 +43,12 @@ lint: $(VENV)/.dev-installed
 
 generate: $(VENV)/.wheel-installed $(VENV)/.dev-installed
 	$(BIN)/python tests/generate.py
+
+# A mutant that no test notices is a rule that may break unseen. docs/risk.md says which ones do, and why.
+mutants: $(VENV)/.wheel-installed $(VENV)/.dev-installed requirements/mutants.txt
+	@$(install) --require-hashes -r requirements/mutants.txt
+	$(BIN)/mutmut run --max-children 1 $(ARGS)
+	$(BIN)/mutmut results
 
 $(VENV)/.run-installed: requirements/run.txt
 	@echo "making the environment in $(VENV) (once; about half a minute)"
@@ -63,6 +75,7 @@ lock:
 	$(compile) pyproject.toml --extra server -o requirements/run.txt
 	$(compile) --group build -c requirements/run.txt -o requirements/build.txt
 	$(compile) --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(compile) --group mutants -c requirements/run.txt -c requirements/dev.txt -o requirements/mutants.txt
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -2,89 +2,52 @@
 
 The only module here that knows sqlite3. Several processes may submit; one relay drains (see `relay`). A row is
 `pending` until the stream's receipt is in, then `stored`; rows stay, so that publishing again is a duplicate.
+A damaged file is moved aside and a new one begun with what can still be read and proven; see `Replaced`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
+from publisher.entry import Counts, Entry, Kept, Receipt, Replaced, Submitted, is_intact
+from publisher.schema import CARRIED, ENTRY, MIGRATIONS, RECENT, SCHEMA
+from signal_contract.edges import reached
 from signal_contract.errors import StorageFailed
 
-SCHEMA = 1
 _BUSY_TIMEOUT_S = 10.0
-_TABLE = (
-    """
-    CREATE TABLE outbox (
-        position     INTEGER PRIMARY KEY AUTOINCREMENT,
-        message_id   TEXT NOT NULL UNIQUE,
-        subject      TEXT NOT NULL,
-        payload      BLOB NOT NULL,
-        signature    TEXT NOT NULL,
-        submitted_at TEXT NOT NULL,
-        state        TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'stored')),
-        sequence     INTEGER,
-        is_duplicate INTEGER,
-        stored_at    TEXT,
-        CHECK ((state = 'stored') = (sequence IS NOT NULL))
-    ) STRICT
-    """,
-    "CREATE INDEX outbox_pending ON outbox (position) WHERE state = 'pending'",
-)
+# quick_check reads about 1 GB/s: a file this small is checked at every open, a larger one after an unclean stop.
+_ALWAYS_CHECKED_BYTES = 64 * 1024 * 1024
+_REPLACEMENTS_AT_ONCE = 3
+_NOWHERE = (-1, -1)
+
+Work = Callable[[sqlite3.Connection], "T"]
+T = TypeVar("T")
+
+_DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 # SQLite's word → what to say and do.
 _SAID: dict[str, tuple[str, str]] = {
     "SQLITE_FULL": ("the disk or its quota is full; nothing was half written", "Free disk space, then publish again."),
+    "SQLITE_IOERR": ("the disk refuses to work, or is full; nothing was half written", "Check the disk and its space."),
     "SQLITE_NOTADB": ("it is not an outbox", "Move the file away; the next publish makes a new one."),
-    "SQLITE_CORRUPT": (
-        "the file is damaged",
-        "Restore a backup, or move it away and publish the source again.",
-    ),
+    "SQLITE_CORRUPT": ("the file is damaged", "Move it away and publish the source again."),
     "SQLITE_CANTOPEN": ("it cannot be opened", "Check that its directory exists and belongs to you."),
     "SQLITE_READONLY": ("it cannot be written", "Check the file's owner and mode."),
     "SQLITE_BUSY": ("another process holds it", "Wait for the other publish to end, then run the command again."),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A signal as it goes out: subject, bytes and signature over both."""
-
-    message_id: str
-    subject: str
-    payload: bytes
-    signature: str
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """The answer to a submit; not new means that the outbox has known this message id before."""
-
-    message_id: str
-    is_new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The stream holds the message at `sequence`; a duplicate was stored there by an earlier attempt."""
-
-    message_id: str
-    sequence: int
-    is_duplicate: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    pending: int
-    stored: int
+class _Damaged(sqlite3.DatabaseError):
+    """The file's structure is wrong, although SQLite has not stumbled over it."""
 
 
 @contextmanager
@@ -98,34 +61,67 @@ def _failures_named(path: Path) -> Iterator[None]:
         raise StorageFailed(f"the outbox {path} failed: {what}", hint=hint) from error
 
 
-class Outbox:
-    """One open outbox. Usable from several threads; each call is one transaction."""
+def _is_damage(error: sqlite3.Error) -> bool:
+    return isinstance(error, _Damaged) or str(getattr(error, "sqlite_errorname", "")).startswith(_DAMAGE)
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+
+class Outbox:
+    """One open outbox. Usable from several threads; each call is one transaction.
+
+    `replaced` tells which damaged files this one has moved aside.
+    """
+
+    def __init__(self, path: Path, *, max_bytes: int | None = None) -> None:
         self.path = path
-        self._connection = connection
+        self.replaced: list[Replaced] = []
+        self._max_bytes = max_bytes
         self._lock = threading.Lock()
+        with self._opening():
+            self._connection = self._connected()
+            self._identity = _identity(path)
 
     @classmethod
     def open(cls, path: Path, *, max_bytes: int | None = None) -> Self:
-        """Open or create it, mode 0600; `max_bytes` bounds the file's size. Raises StorageFailed."""
+        """Open or create it, mode 0600; `max_bytes` bounds the file's size. Raises StorageFailed.
+
+        A damaged file is moved aside, and the new one is open; a newer version's file is left alone.
+        """
         with _failures_named(path):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Two processes that turn a new file into WAL at once would get SQLITE_BUSY in spite of the busy time-out.
-            with FileLock(f"{path}.open.lock", timeout=_BUSY_TIMEOUT_S, mode=0o600):
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-                path.chmod(0o600)
-                connection = sqlite3.connect(
-                    path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-                )
-                try:
-                    _prepare(path, connection, max_bytes)
-                except BaseException:
-                    connection.close()
-                    raise
-        return cls(path, connection)
+            return cls(path, max_bytes=max_bytes)
+
+    def _opening(self) -> FileLock:
+        # Two processes that turn a new file into WAL at once would get SQLITE_BUSY in spite of the busy time-out;
+        # two that find the same damage must not both move it.
+        return FileLock(f"{self.path}.open.lock", timeout=_BUSY_TIMEOUT_S, mode=0o600)
+
+    def _connected(self) -> sqlite3.Connection:
+        """A sound file and its connection; to be called under the opening lock."""
+        try:
+            return _prepared(self.path, self._max_bytes)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            return self._begun_anew(str(error))
+
+    def _begun_anew(self, reason: str) -> sqlite3.Connection:
+        kept_as = Path(f"{self.path}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+        _moved(self.path, kept_as)
+        try:
+            connection = _prepared(self.path, self._max_bytes)
+            try:
+                self.replaced.append(_carried_over(kept_as, connection, reason))
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            # On a full disk, say: the next one to open it finds the damage, and its signals, again.
+            _moved(kept_as, self.path)
+            raise
+        return connection
 
     def close(self) -> None:
+        """Close the file; the last one to do so leaves no WAL behind."""
         with self._lock:
             self._connection.close()
 
@@ -135,17 +131,60 @@ class Outbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    # Every use of the file ------------------------------------------------------------------------------------
+
+    def _done(self, work: Work[T]) -> T:
+        """Run `work` on the file that lies at the path now; after damage once more on the new one."""
         with _failures_named(self.path), self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+            for _ in range(_REPLACEMENTS_AT_ONCE):
+                if not self._is_current():
+                    self._reopen("")
+                try:
+                    answer = work(self._connection)
+                except sqlite3.DatabaseError as error:
+                    if not _is_damage(error):
+                        raise
+                    self._reopen(str(error))
+                    continue
+                # Another process may have moved the file under our hands: what was committed there is done again.
+                if self._is_current():
+                    return answer
+        raise StorageFailed(f"the outbox {self.path} is damaged again and again", hint="Check the disk.")
+
+    def _is_current(self) -> bool:
+        try:
+            return _identity(self.path) == self._identity
+        except FileNotFoundError:
+            return False
+
+    def _reopen(self, damage: str) -> None:
+        with self._opening():
+            self._connection.close()
+            is_ours, self._identity = self._is_current(), _NOWHERE  # until it is open again
+            if damage and is_ours:
+                self._connection = self._begun_anew(damage)
+            else:
+                self._connection = self._connected()
+            self._identity = _identity(self.path)
+
+    def _written(self, work: Work[T]) -> T:
+        def transaction(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
-                self._connection.execute("COMMIT")
+                answer = work(connection)
+                connection.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
+            return answer
+
+        return self._done(transaction)
+
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        return self._done(lambda connection: connection.execute(query, values).fetchall())
+
+    # What is kept ---------------------------------------------------------------------------------------------
 
     def submit(self, entry: Entry, *, now: datetime) -> Submitted:
         """Keep one entry; on return it is synced to disk. Raises StorageFailed."""
@@ -153,26 +192,33 @@ class Outbox:
 
     def submit_many(self, entries: Sequence[Entry], *, now: datetime) -> tuple[Submitted, ...]:
         """Keep entries in their order in one transaction: all of them or, with StorageFailed, none."""
-        with self._transaction() as connection:
-            return tuple(_insert(connection, entry, now) for entry in entries)
+
+        def insert(connection: sqlite3.Connection) -> tuple[Submitted, ...]:
+            submitted = tuple(_insert(connection, entry, now) for entry in entries)
+            reached("outbox.uncommitted")
+            return submitted
+
+        answer = self._written(insert)
+        reached("outbox.committed")
+        return answer
 
     def pending(self, limit: int) -> tuple[Entry, ...]:
         """The oldest entries without a receipt, in the order of submission."""
-        rows = self._rows(
-            "SELECT message_id, subject, payload, signature FROM outbox"
-            " WHERE state = 'pending' ORDER BY position LIMIT ?",
-            limit,
-        )
+        rows = self._rows(f"SELECT {ENTRY} FROM outbox WHERE state = 'pending' ORDER BY position LIMIT ?", limit)  # noqa: S608
         return tuple(Entry(*row) for row in rows)
 
     def confirm(self, receipt: Receipt, *, now: datetime) -> None:
         """Note the stream's receipt; the entry is not sent again."""
-        with self._transaction() as connection:
-            connection.execute(
-                "UPDATE outbox SET state = 'stored', sequence = ?, is_duplicate = ?, stored_at = ?"
-                " WHERE message_id = ? AND state = 'pending'",
-                (receipt.sequence, int(receipt.is_duplicate), _text(now), receipt.message_id),
+        values = (receipt.sequence, int(receipt.is_duplicate), _text(now), receipt.message_id)
+        self._written(
+            lambda connection: (
+                connection.execute(
+                    "UPDATE outbox SET state = 'stored', sequence = ?, is_duplicate = ?, stored_at = ?"
+                    " WHERE message_id = ? AND state = 'pending'",
+                    values,
+                ).rowcount
             )
+        )
 
     def receipt(self, message_id: str) -> Receipt | None:
         """The receipt of an entry, or None while it waits or when it is not known."""
@@ -181,44 +227,173 @@ class Outbox:
             return None
         return Receipt(message_id, int(rows[0][0]), bool(rows[0][1]))
 
+    def waiting(self) -> int:
+        """How many entries have no receipt yet; cheap, also with many stored ones."""
+        ((count,),) = self._rows("SELECT count(*) FROM outbox WHERE state = 'pending'")
+        return int(count)
+
     def counts(self) -> Counts:
         """How many entries wait and how many are stored."""
         ((pending, total),) = self._rows("SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FROM outbox")
         return Counts(int(pending), int(total) - int(pending))
 
-    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+    def revisions(self, prefix: str) -> tuple[Kept, ...]:
+        """Every revision of the signals whose id begins with `prefix` (hex digits), by signal and revision."""
+        rows = self._rows(
+            f"SELECT {ENTRY}, submitted_at, sequence FROM outbox"  # noqa: S608
+            " WHERE substr(signal_id, 1, ?) = ? ORDER BY signal_id, revision",
+            len(prefix),
+            prefix,
+        )
+        return tuple(_kept(row) for row in rows)
+
+    def latest(self, *, since: datetime, limit: int) -> tuple[Kept, ...]:
+        """The last revision of each signal submitted at or after `since`, newest first."""
+        # SQLite takes the other columns from the row that holds the maximum.
+        rows = self._rows(
+            f"SELECT {ENTRY}, submitted_at, sequence, max(revision) FROM outbox"  # noqa: S608
+            " GROUP BY signal_id HAVING submitted_at >= ? ORDER BY position DESC LIMIT ?",
+            _text(since),
+            limit,
+        )
+        return tuple(_kept(row[:-1]) for row in rows)
+
+    def recent(self, *, since: datetime, limit: int) -> tuple[Kept, ...]:
+        """What was submitted last, newest first, back to the last row from before `since`; costs what it returns."""
+        return tuple(_kept(row) for row in self._rows(RECENT, _text(since), limit))
+
+    def prune(self, *, before: datetime, first_sequence: int) -> int:
+        """Drop what was stored before an instant and has left the stream; how many rows.
+
+        What the stream still holds stays known, so that publishing it again is a duplicate. Waiting rows stay.
+        """
+        return self._written(
+            lambda connection: (
+                connection.execute(
+                    "DELETE FROM outbox WHERE state = 'stored' AND stored_at < ? AND sequence < ?",
+                    (_text(before), first_sequence),
+                ).rowcount
+            )
+        )
+
+    def condemn(self, reason: str) -> None:
+        """Move the file aside as damaged: it holds something that was never submitted. Raises StorageFailed."""
         with _failures_named(self.path), self._lock:
-            return self._connection.execute(query, values).fetchall()
+            self._reopen(reason)
 
 
 def _insert(connection: sqlite3.Connection, entry: Entry, now: datetime) -> Submitted:
     cursor = connection.execute(
-        "INSERT INTO outbox (message_id, subject, payload, signature, submitted_at) VALUES (?, ?, ?, ?, ?)"
+        f"INSERT INTO outbox ({ENTRY}, submitted_at) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
         " ON CONFLICT (message_id) DO NOTHING",
-        (entry.message_id, entry.subject, entry.payload, entry.signature, _text(now)),
+        (entry.message_id, entry.subject, entry.payload, entry.signature, entry.signed_by, _text(now)),
     )
     return Submitted(entry.message_id, cursor.rowcount == 1)
 
 
+def _kept(row: Sequence[Any]) -> Kept:
+    *entry, submitted_at, sequence = row
+    return Kept(Entry(*entry), datetime.fromisoformat(submitted_at), sequence)
+
+
 def _text(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat()
+    # Always with microseconds: these texts are compared.
+    return instant.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _prepare(path: Path, connection: sqlite3.Connection, max_bytes: int | None) -> None:
-    # FULL syncs the WAL at each commit: what `submit` returned for survives a power cut.
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    if max_bytes is not None:
-        ((page_size,),) = connection.execute("PRAGMA page_size").fetchall()
-        connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page_size)}")
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _prepared(path: Path, max_bytes: int | None) -> sqlite3.Connection:
+    # Never opened and closed by hand when it exists: that would drop the locks of SQLite's other connections here.
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if path.stat().st_size == 0:  # SQLite would take it for a new one and drop the log
+            raise _Damaged("it is empty") from None
+    path.chmod(0o600)
+    was_clean = not Path(f"{path}-wal").exists()
+    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    try:
+        # FULL syncs the WAL at each commit: what `submit` returned for survives a power cut.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        if max_bytes is not None:
+            ((page_size,),) = connection.execute("PRAGMA page_size").fetchall()
+            connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page_size)}")
+        _migrate(path, connection)
+        if not was_clean or path.stat().st_size <= _ALWAYS_CHECKED_BYTES:
+            _check(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(path: Path, connection: sqlite3.Connection) -> None:
     ((version,),) = connection.execute("PRAGMA user_version").fetchall()
     if version > SCHEMA:
         raise StorageFailed(
             f"the outbox {path} was written by a newer version (schema {version})", hint="Upgrade catalyst-signals."
         )
-    if version == 0:
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in _TABLE:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA}")
-        connection.execute("COMMIT")
+    if version == SCHEMA:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in (each for step in MIGRATIONS[version:] for each in step):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {SCHEMA}")
+    connection.execute("COMMIT")
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    found = connection.execute("PRAGMA quick_check(1)").fetchall()
+    if found != [("ok",)]:
+        raise _Damaged("; ".join(str(row[0]) for row in found).replace("\n", " ")[:200])
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'outbox'").fetchall():
+        raise _Damaged("its table is gone")
+
+
+def _moved(path: Path, target: Path) -> None:
+    # The log first: beside a new file it would be deleted, and it may hold the newest signals.
+    for suffix in ("-wal", "-shm", ""):
+        Path(f"{target}{suffix}").unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").rename(f"{target}{suffix}")
+
+
+def _carried_over(kept_as: Path, connection: sqlite3.Connection, reason: str) -> Replaced:
+    """Put into the new file what the damaged one still holds and can prove; best effort."""
+    salvaged = pending = dropped = 0
+    connection.execute("BEGIN IMMEDIATE")
+    for row in _readable(kept_as):
+        entry, state = Entry(*row[:5]), row[6]
+        try:
+            if not is_intact(entry):
+                raise ValueError("not what was submitted")
+            connection.execute(f"INSERT INTO outbox ({CARRIED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
+        except (ValueError, AttributeError, TypeError, sqlite3.IntegrityError):
+            dropped += 1
+            continue
+        salvaged += 1
+        pending += state == "pending"
+    connection.execute("COMMIT")
+    return Replaced(kept_as, reason, salvaged, pending, dropped)
+
+
+def _readable(kept_as: Path) -> list[tuple[Any, ...]]:
+    """All rows that can be read, from both ends towards the damage, in the order of submission."""
+    found: dict[int, tuple[Any, ...]] = {}
+    with contextlib.suppress(sqlite3.Error):
+        # Read-only, so that closing it does not fold the log in: the evidence stays as it is.
+        connection = sqlite3.connect(f"{kept_as.as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S)
+        try:
+            for order in ("ASC", "DESC"):
+                with contextlib.suppress(sqlite3.Error):
+                    query = f"SELECT position, {CARRIED} FROM outbox NOT INDEXED ORDER BY position {order}"  # noqa: S608
+                    for position, *row in connection.execute(query):
+                        found[position] = tuple(row)
+        finally:
+            connection.close()
+    return [found[position] for position in sorted(found)]

@@ -12,13 +12,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
 from publisher.circuit import Circuit
-from publisher.outbox import Entry, Outbox, Receipt
+from publisher.entry import Entry, Receipt, is_intact
+from publisher.outbox import Outbox
 from signal_contract.delivery import PubAck
+from signal_contract.edges import reached
 from signal_contract.errors import (
     AlreadyRunning,
     CatalystError,
@@ -29,6 +31,7 @@ from signal_contract.errors import (
     TlsFailed,
 )
 from signal_contract.signing import MESSAGE_ID_HEADER, SIGNATURE_HEADER, Signer
+from signal_contract.topology import API_PREFIX, STREAM
 
 _BATCH = 256
 _ATTEMPT_S = 2.0
@@ -48,6 +51,10 @@ class Wire(Protocol):
         self, subject: str, data: bytes, *, headers: Mapping[str, str], timeout_s: float = ...
     ) -> PubAck: ...
 
+    async def publish(self, subject: str, data: bytes = ..., *, headers: Mapping[str, str] | None = ...) -> None: ...
+
+    async def api(self, subject: str, *, timeout_s: float = ...) -> dict[str, Any]: ...
+
     async def close(self) -> None: ...
 
 
@@ -61,6 +68,14 @@ class Drained:
     receipts: tuple[Receipt, ...]
     waiting: int
     failure: CatalystError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The stream's first and last sequence; None: the server does not tell this publisher."""
+
+    first: int | None
+    last: int | None
 
 
 def is_final(error: CatalystError, failing_for_s: float) -> bool:
@@ -92,7 +107,9 @@ class Relay:
         self._signing: Signer | None = None
         self._on_receipt = on_receipt or (lambda receipt: None)
         self._wire: Wire | None = None
+        self._dialling = asyncio.Lock()
         self.circuit = Circuit()
+        self.last_sequence: int | None = None
 
     async def drain(self, *, timeout_s: float) -> Drained:
         """Send until nothing waits, or until `timeout_s` seconds pass without a receipt. Raises StorageFailed only."""
@@ -107,12 +124,15 @@ class Relay:
                 failure = await self._take_key()
             while failure is None and (batch := await asyncio.to_thread(self._outbox.pending, _BATCH)):
                 for entry in batch:
+                    if entry.signed_by and not is_intact(entry):
+                        await self._condemn(entry)
+                        break
                     answer = await self._deliver(entry, timeout_s)
                     if isinstance(answer, CatalystError):
                         failure = answer
                         break
                     receipts.append(answer)
-        waiting = (await asyncio.to_thread(self._outbox.counts)).pending
+        waiting = await asyncio.to_thread(self._outbox.waiting)
         return Drained(tuple(receipts), waiting, failure if waiting else None)
 
     async def _take_key(self) -> CatalystError | None:
@@ -131,13 +151,13 @@ class Relay:
         lock = FileLock(f"{self._outbox.path}.relay.lock", mode=0o600, thread_local=False)
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_s
-        least = (await asyncio.to_thread(self._outbox.counts)).pending
+        least = await asyncio.to_thread(self._outbox.waiting)
         while True:
             try:
                 lock.acquire(timeout=0)
                 break
             except Timeout:
-                pending = (await asyncio.to_thread(self._outbox.counts)).pending
+                pending = await asyncio.to_thread(self._outbox.waiting)
                 if pending < least:
                     deadline, least = clock() + timeout_s, pending
                 if clock() >= deadline or not pending:
@@ -147,6 +167,10 @@ class Relay:
             yield lock.is_locked
         finally:
             lock.release()
+
+    async def _condemn(self, entry: Entry) -> None:
+        reason = f"{entry.message_id} is not what was submitted"
+        await asyncio.to_thread(self._outbox.condemn, reason)
 
     async def _deliver(self, entry: Entry, timeout_s: float) -> Receipt | CatalystError:
         clock = asyncio.get_running_loop().time
@@ -170,24 +194,68 @@ class Relay:
         signing = self._signing
         signature = entry.signature if signing is None else signing.sign(entry.subject, entry.payload)
         headers = {MESSAGE_ID_HEADER: entry.message_id, SIGNATURE_HEADER: signature}
+        reached("relay.taken")
         try:
-            return await wire.publish_stored(
+            ack = await wire.publish_stored(
                 entry.subject, entry.payload, headers=headers, timeout_s=max(0.1, min(_ATTEMPT_S, left_s))
             )
         except LinkError as error:
             raise (wire.failure or error) from error
+        reached("relay.sent")
+        return ack
 
     async def _connected(self, left_s: float) -> Wire:
-        if self._wire is not None and self._wire.closed.is_set():
-            self._wire = None
-        if self._wire is None:
-            self._wire = await self._dial(max(0.1, min(_CONNECT_S, left_s)))
-        return self._wire
+        async with self._dialling:
+            if self._wire is not None and self._wire.closed.is_set():
+                self._wire = None
+            if self._wire is None:
+                self._wire = await self._dial(max(0.1, min(_CONNECT_S, left_s)))
+            return self._wire
+
+    async def look(self, timeout_s: float) -> Span:
+        """Ask the stream how far it reaches; tells at the same time whether it answers. Raises CatalystError.
+
+        The circuit follows only while nothing waits: otherwise the sending itself decides how things stand.
+        """
+        is_idle = not await asyncio.to_thread(self._outbox.waiting)
+        try:
+            span = await self._asked(timeout_s)
+        except CatalystError:
+            if is_idle:
+                self.circuit = self.circuit.failed()
+            raise
+        if is_idle:
+            self.circuit = self.circuit.succeeded()
+        if span.last is not None:
+            self.last_sequence = span.last
+        return span
+
+    async def _asked(self, timeout_s: float) -> Span:
+        wire = await self._connected(timeout_s)
+        try:
+            answer = await wire.api(f"{API_PREFIX}.STREAM.INFO.{STREAM}", timeout_s=timeout_s)
+        except Denied:
+            if wire.failure is not None:
+                raise
+            return Span(None, None)  # creds of an older operator, who did not grant the question
+        except LinkError as error:
+            raise (wire.failure or error) from error
+        return Span(int(answer["state"]["first_seq"]), int(answer["state"]["last_seq"]))
+
+    async def announce(self, subject: str, payload: bytes) -> None:
+        """Publish a signed message that no stream keeps. Raises CatalystError."""
+        wire = await self._connected(_CONNECT_S)
+        signer = await asyncio.to_thread(self._signer) if self._signer is not None else None
+        headers = {SIGNATURE_HEADER: signer.sign(subject, payload)} if signer is not None else None
+        await wire.publish(subject, payload, headers=headers)
 
     async def _confirm(self, entry: Entry, ack: PubAck) -> Receipt:
         receipt = Receipt(entry.message_id, ack.sequence, ack.is_duplicate)
         # One commit a receipt: what is resent after the stream's duplicate window would be stored twice.
         await asyncio.to_thread(self._outbox.confirm, receipt, now=datetime.now(UTC))
+        reached("relay.confirmed")
+        if not ack.is_duplicate:
+            self.last_sequence = ack.sequence
         self.circuit = self.circuit.succeeded()
         self._on_receipt(receipt)
         return receipt

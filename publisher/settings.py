@@ -5,7 +5,7 @@ The operator's `catalyst up` writes it. It names files; it holds no secrets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,13 @@ _OPTIONAL_KEYS = ("ca_file", "tls_name")
 class PublisherSettings:
     """Everything a SignalPublisher needs; the secrets inside show their public halves only.
 
+    `data` is the directory that they were read from, see `read_again`.
     `ca_file` is the authority that the server's certificate must come from (None: the system's), `tls_name` the name
     that it must hold when that is not the address's host. `signer` is the key of the moment when they were read, see
     `current_signer`.
     """
 
+    data: Path
     servers: tuple[str, ...]
     creds: Creds
     signer: Signer
@@ -53,11 +55,11 @@ def read_settings(data: Path, *, now: datetime) -> PublisherSettings:
 
     Raises NotFound when `catalyst up` was never run there, ConfigInvalid, CredsInvalid or CredsExpired.
     """
-    path = data / "publisher" / "settings.json"
-    document = _document(path)
-    home = path.parent
+    home = data / "publisher"
+    document = _document(home / "settings.json")
     seed_path = home / document["signing_seed"]
     return PublisherSettings(
+        data=data,
         servers=tuple(servers_checked(document["servers"])),
         creds=read_creds(home / document["creds"], role="publisher", now=now),
         signer=_signer(seed_path),
@@ -66,6 +68,20 @@ def read_settings(data: Path, *, now: datetime) -> PublisherSettings:
         ca_file=home / document["ca_file"] if "ca_file" in document else None,
         tls_name=document.get("tls_name"),
     )
+
+
+def outbox_path(data: Path) -> Path:
+    """Where the outbox of a data directory is, without reading any secret. Raises NotFound or ConfigInvalid."""
+    home = data / "publisher"
+    return home / str(_document(home / "settings.json")["outbox"])
+
+
+def read_again(settings: PublisherSettings, *, now: datetime) -> PublisherSettings:
+    """The settings as they are on disk by now, on the same outbox: the operator may have replaced creds or address.
+
+    Raises what `read_settings` raises.
+    """
+    return replace(read_settings(settings.data, now=now), outbox=settings.outbox)
 
 
 def current_signer(settings: PublisherSettings) -> Signer:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
+from signal_admin.control import is_held_back, repeat_for
 from signal_admin.desk import Desk
 from signal_admin.plan import (
     Action,
@@ -16,15 +18,19 @@ from signal_admin.plan import (
     UpdateDurable,
     UpdateStream,
     durable_plan,
+    newcomers,
     plan,
+    without_newcomers,
 )
 from signal_admin.registry import User, all_users, write_user
 from signal_contract.creds import write_secret
 from signal_contract.errors import Conflict, DurableMissing, StoreDamaged, StreamMissing
 from signal_contract.link import Link
-from signal_contract.topology import API_PREFIX, STREAM, durable_name
+from signal_contract.topology import API_PREFIX, FEEDBACK_STREAM, STREAM, durable_name
 
 _API = API_PREFIX
+# AUDIT is made by `audit.ensure_stream`, and an existing one is left as it is.
+_PLANNED_STREAMS = (STREAM, FEEDBACK_STREAM)
 
 
 async def read_durables(link: Link, *, prefix: str = API_PREFIX) -> dict[str, dict[str, Any]]:
@@ -44,38 +50,42 @@ async def read_durables(link: Link, *, prefix: str = API_PREFIX) -> dict[str, di
     return found
 
 
-async def read_stream(link: Link) -> dict[str, Any] | None:
-    """Stream info, or None when there is no stream."""
+async def read_stream(link: Link, name: str = STREAM) -> dict[str, Any] | None:
+    """Stream info, or None when there is no such stream."""
     try:
-        return await link.api(f"{_API}.STREAM.INFO.{STREAM}")
+        return await link.api(f"{_API}.STREAM.INFO.{name}")
     except StreamMissing:
         return None
 
 
 async def read_actual(link: Link) -> Actual:
     """What the server has right now."""
-    stream = await read_stream(link)
-    if stream is None:
-        return Actual()
+    found = {name: await read_stream(link, name) for name in _PLANNED_STREAMS}
+    configs = {name: info["config"] for name, info in found.items() if info is not None}
+    signals = found[STREAM]
+    if signals is None:
+        return Actual(configs)
     durables = {name: info["config"] for name, info in (await read_durables(link)).items()}
-    return Actual(stream["config"], int(stream["state"]["last_seq"]), durables)
+    return Actual(configs, int(signals["state"]["last_seq"]), durables)
 
 
-async def provision(link: Link, desk: Desk, desired_stream: dict[str, Any]) -> Plan:
-    """Bring stream and durables to what the registry says. The registry must be held (`registry_locked`).
+async def provision(link: Link, desk: Desk, desired_streams: Iterable[Mapping[str, Any]]) -> Plan:
+    """Bring streams and durables to what the registry says. The registry must be held (`registry_locked`).
 
     Raises Conflict, with every refusal, before anything is changed; StoreDamaged when the stream of before is gone.
     """
     actual = await read_actual(link)
     _stream_is_the_one_of_before(desk, await read_stream(link))
-    todo = plan(all_users(desk), desired_stream, actual)
+    todo = plan(all_users(desk), desired_streams, actual)
     if todo.refusals:
         raise Conflict(
             "the server's streams cannot be brought to this version's settings:\n  " + "\n  ".join(todo.refusals),
             hint="Nothing was changed. Use the version that made them, or a new data directory.",
         )
-    for action in todo.actions:
-        await _carry_out(link, desk, action)
+    if is_held_back(desk, newcomers(todo)):
+        # The server has to run so that the publisher's key can be changed to the end; those users wait for it.
+        todo = without_newcomers(todo)
+    await _carry_out(link, desk, todo)
     _remember_stream(desk, await read_stream(link))
     return todo
 
@@ -83,12 +93,11 @@ async def provision(link: Link, desk: Desk, desired_stream: dict[str, Any]) -> P
 async def provision_user(link: Link, desk: Desk, user: User) -> None:
     """Bring one user's durable to what the registry says. The registry must be held; raises StreamMissing, Conflict."""
     stream = await link.api(f"{_API}.STREAM.INFO.{STREAM}")
-    actual = await _read_durable(link, user.name)
-    todo = durable_plan(user, actual, int(stream["state"]["last_seq"]))
+    info = await read_durable(link, user.name)
+    todo = durable_plan(user, info["config"] if info is not None else None, int(stream["state"]["last_seq"]))
     if todo.refusals:
         raise Conflict("\n  ".join(todo.refusals), hint="Nothing was changed.")
-    for action in todo.actions:
-        await _carry_out(link, desk, action)
+    await _carry_out(link, desk, todo)
 
 
 async def provision_users(link: Link, desk: Desk) -> tuple[str, ...]:
@@ -97,13 +106,12 @@ async def provision_users(link: Link, desk: Desk) -> tuple[str, ...]:
     The registry must be held; raises StreamMissing, Conflict (with every refusal, before anything is changed).
     """
     actual = await read_actual(link)
-    if actual.stream is None:
+    if STREAM not in actual.streams:
         raise StreamMissing(f"the server has no stream {STREAM}")
-    todo = plan(all_users(desk), actual.stream, actual)
+    todo = plan(all_users(desk), actual.streams.values(), actual)
     if todo.refusals:
         raise Conflict("\n  ".join(todo.refusals), hint="Nothing was changed.")
-    for action in todo.actions:
-        await _carry_out(link, desk, action)
+    await _carry_out(link, desk, todo)
     return tuple(each.user.name for each in todo.actions if isinstance(each, CreateDurable | UpdateDurable))
 
 
@@ -116,25 +124,34 @@ async def delete_durable(link: Link, name: str) -> bool:
     return True
 
 
-async def _read_durable(link: Link, name: str) -> dict[str, Any] | None:
+async def read_durable(link: Link, name: str) -> dict[str, Any] | None:
+    """Consumer info of a user's durable, or None when he has none. Raises a LinkError."""
     try:
-        return dict((await link.api(f"{_API}.CONSUMER.INFO.{STREAM}.{durable_name(name)}"))["config"])
+        return await link.api(f"{_API}.CONSUMER.INFO.{STREAM}.{durable_name(name)}")
     except DurableMissing:
         return None
 
 
-async def _carry_out(link: Link, desk: Desk, action: Action) -> None:
+async def _carry_out(link: Link, desk: Desk, todo: Plan) -> None:
+    for action in todo.actions:
+        await _put_stream(link, action)
+    await repeat_for(link, desk, newcomers(todo))
+    for action in todo.actions:
+        match action:
+            case CreateDurable(user, config):
+                # Remembered first: after a crash in between, the durable is made from the same place.
+                write_user(desk, user)
+                await _put_durable(link, user, dict(config), "create")
+            case UpdateDurable(user, config):
+                await _put_durable(link, user, dict(config), "update")
+
+
+async def _put_stream(link: Link, action: Action) -> None:
     match action:
         case CreateStream(config):
-            await link.api(f"{_API}.STREAM.CREATE.{STREAM}", config)
+            await link.api(f"{_API}.STREAM.CREATE.{config['name']}", config)
         case UpdateStream(config):
-            await link.api(f"{_API}.STREAM.UPDATE.{STREAM}", config)
-        case CreateDurable(user, config):
-            # Remembered first: after a crash in between, the durable is made from the same place.
-            write_user(desk, user)
-            await _put_durable(link, user, dict(config), "create")
-        case UpdateDurable(user, config):
-            await _put_durable(link, user, dict(config), "update")
+            await link.api(f"{_API}.STREAM.UPDATE.{config['name']}", config)
 
 
 async def _put_durable(link: Link, user: User, config: dict[str, Any], action: str) -> None:

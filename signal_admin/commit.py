@@ -23,6 +23,7 @@ from signal_admin.lifecycle import Change, Edit
 from signal_admin.registry import archive_user, registry_held, write_user
 from signal_admin.resolver import checked_copy, look_up, push
 from signal_admin.revocations import add_revocations
+from signal_admin.standing import forget_user
 from signal_admin.system import Connection, all_servers, connections_of, kick
 from signal_admin.vault import Vault, read_vault
 from signal_contract.errors import CatalystError, ServerUnreachable
@@ -181,6 +182,7 @@ class Session:
         removed = await _tried("durable", removing, self.admin) if self.admin else self._untold("durable")
         if removed.outcome is not Outcome.DONE:
             return [removed, replace(removed, what="registry entry")]
+        await forget_user(self.desk, name)
         place = archive_user(self.desk, name, self.now)
         return [removed, Step("registry entry", Outcome.DONE, f"kept without secrets in {place}")]
 

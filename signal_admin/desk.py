@@ -97,6 +97,14 @@ class Desk:
         return self.root / "stream.json"
 
     @property
+    def control_json(self) -> Path:
+        return self.root / "control.json"
+
+    @property
+    def control_lock(self) -> Path:
+        return self.root / "control.lock"
+
+    @property
     def settings_json(self) -> Path:
         return self.root / "settings.json"
 

@@ -15,13 +15,14 @@ from signal_admin.claims import signed_jwt, user_claims
 from signal_admin.commit import Report, Session, opened_session
 from signal_admin.constraints import UNCONSTRAINED, Constraints
 from signal_admin.desk import Desk
+from signal_admin.history import History, in_words, start_sequence
 from signal_admin.lifecycle import Edit, extended, rotated
 from signal_admin.registry import User, all_users, read_user, user_folder
 from signal_admin.revocations import read_revocations
 from signal_admin.starter import starter_yaml
 from signal_admin.vault import Vault
 from signal_contract.creds import creds_text, read_creds, read_secret, write_secret
-from signal_contract.errors import Conflict, InputError, StorageFailed
+from signal_contract.errors import Conflict, InputError, ServerUnreachable, StorageFailed
 from signal_contract.invite import Invite, write_invite
 from signal_contract.nkey import KeyKind, KeyPair, public_key_checked
 from signal_contract.permissions import RoleName
@@ -44,13 +45,17 @@ class Handover:
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """What a friend is to be given. `public_key`: he keeps the seed; `filters` as `entitlement_from` returns them."""
+    """What a friend is to be given. `public_key`: he keeps the seed; `filters` as `entitlement_from` returns them.
+
+    `history`: what he gets of the time before him; None: he begins now.
+    """
 
     name: str
     filters: tuple[str, ...]
     expires_at: datetime | None
     constraints: Constraints = UNCONSTRAINED
     public_key: str | None = None
+    history: History | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ async def invite(
     """Let a friend in: key, JWT, durable, and one file for him.
 
     Raises NameInvalid, Conflict (taken name or key, file that exists), InputError, CredsInvalid (vault, key),
-    StorageFailed.
+    StorageFailed, ServerUnreachable (a history is read from the running server).
     """
     at = now.replace(microsecond=0)
     _name_is_free(desk, wanted.name)
@@ -92,9 +97,19 @@ async def invite(
     async with opened_session(desk, "catalyst-user-invite", now) as session:
         _name_is_free(desk, user.name)
         _scope_has_room(desk, user)
+        if wanted.history is not None:
+            user = replace(user, start_sequence=await _start_of(session, wanted.history))
         if scope is not None:
             _write(user_folder(desk, user.name) / "scope.seed", scope.seed + "\n")
-        return await _handed_over(session, "user invite", edit, pair, handover)
+        return await _handed_over(session, "user invite", Edit(None, user), pair, handover, wanted.history)
+
+
+async def _start_of(session: Session, history: History) -> int:
+    if session.admin is None:
+        raise ServerUnreachable(
+            f"no server runs on {session.desk.root}; a history is found in its stream", hint="Start it: catalyst up"
+        )
+    return await start_sequence(session.admin, history)
 
 
 async def rotate(
@@ -161,14 +176,21 @@ async def _renewed(
         return await _handed_over(session, action, edit, pair, handover)
 
 
-async def _handed_over(session: Session, action: str, edit: Edit, pair: KeyPair | None, handover: Handover) -> Invited:
+async def _handed_over(
+    session: Session,
+    action: str,
+    edit: Edit,
+    pair: KeyPair | None,
+    handover: Handover,
+    history: History | None = None,
+) -> Invited:
     # The file comes before the registry entry: a crash in between leaves a file without a durable, which opens nothing.
     if handover.path.exists() and not handover.may_replace:
         raise Conflict(f"{handover.path} is there already", hint="Name another file with -o.")
     if handover.passphrase is not None:
         passphrase_checked(handover.passphrase)
     jwt = signed_for(session, edit.after)
-    made = _invite_for(session, edit.after, jwt, pair)
+    made = _invite_for(session, edit.after, jwt, pair, history)
     folder = user_folder(session.desk, edit.after.name)
     if pair is not None:
         _write(folder / f"{edit.after.name}.creds", creds_text(jwt, pair.seed))
@@ -203,7 +225,7 @@ def _signer(desk: Desk, vault: Vault, user: User) -> KeyPair:
     return pair
 
 
-def _invite_for(session: Session, user: User, jwt: str, pair: KeyPair | None) -> Invite:
+def _invite_for(session: Session, user: User, jwt: str, pair: KeyPair | None, history: History | None) -> Invite:
     desk, publisher_key, pem = session.desk, session.vault.signer.public_key, ca_pem(session.desk)
     servers = public_servers(desk, websocket=user.constraints.websocket_only)
     config = starter_yaml(user.name, servers, publisher_key, ca_file=f"{user.name}-ca.pem" if pem else None)
@@ -217,7 +239,7 @@ def _invite_for(session: Session, user: User, jwt: str, pair: KeyPair | None) ->
         durable=durable_name(user.name),
         publisher_key=publisher_key,
         filters=user.filters,
-        entitlement_in_words=entitlement_in_words(user.filters),
+        entitlement_in_words=" ".join(filter(None, (entitlement_in_words(user.filters), in_words(history)))),
         expires_at=user.expires_at,
         issued_at=user.issued_at or user.created_at,
         starter_config=config,

@@ -6,7 +6,7 @@ Which settings the server can change on a live stream or durable was tried on 2.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from signal_admin.registry import User
@@ -49,20 +49,24 @@ Action = CreateStream | UpdateStream | CreateDurable | UpdateDurable
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Actions in order, what cannot be reconciled, and durables that belong to no registered user (left alone)."""
+    """Actions in order, what cannot be reconciled, and durables that belong to no registered user (left alone).
+
+    `postponed` are the users whose durable is not made now, because something has to be done first.
+    """
 
     actions: tuple[Action, ...] = ()
     refusals: tuple[str, ...] = ()
     strangers: tuple[str, ...] = ()
+    postponed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Actual:
-    """What the server answered: the stream's configuration and last sequence (None without a stream), the durables'."""
+    """What the server answered: configurations of streams and durables by name, and the last sequence of SIGNALS."""
 
-    stream: Mapping[str, Any] | None = None
+    streams: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     last_sequence: int = 0
-    durables: Mapping[str, Mapping[str, Any]] | None = None
+    durables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def _differences(actual: Mapping[str, Any], desired: Mapping[str, Any]) -> tuple[str, ...]:
@@ -110,17 +114,27 @@ def _sorted(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "filter_subjects": sorted(filters)}
 
 
-def plan(users: Iterable[User], desired_stream: Mapping[str, Any], actual: Actual) -> Plan:
-    """All that has to be done so that the stream and every registered user's durable are as they should be."""
-    durables = actual.durables or {}
+def plan(users: Iterable[User], desired_streams: Iterable[Mapping[str, Any]], actual: Actual) -> Plan:
+    """All that has to be done so that the streams and every registered user's durable are as they should be."""
     known = list(users)
     parts = [
-        _stream_plan(actual.stream, desired_stream),
-        *(durable_plan(user, durables.get(durable_name(user.name)), actual.last_sequence) for user in known),
+        *(_stream_plan(actual.streams.get(desired["name"]), desired) for desired in desired_streams),
+        *(durable_plan(user, actual.durables.get(durable_name(user.name)), actual.last_sequence) for user in known),
     ]
     owned = {durable_name(user.name) for user in known}
     return Plan(
         actions=tuple(action for part in parts for action in part.actions),
         refusals=tuple(refusal for part in parts for refusal in part.refusals),
-        strangers=tuple(sorted(name for name in durables if name not in owned)),
+        strangers=tuple(sorted(name for name in actual.durables if name not in owned)),
     )
+
+
+def newcomers(todo: Plan) -> tuple[str, ...]:
+    """The users whose durable is to be made."""
+    return tuple(action.user.name for action in todo.actions if isinstance(action, CreateDurable))
+
+
+def without_newcomers(todo: Plan) -> Plan:
+    """The same, but no durable is made: those users are postponed."""
+    kept = tuple(action for action in todo.actions if not isinstance(action, CreateDurable))
+    return replace(todo, actions=kept, postponed=newcomers(todo))

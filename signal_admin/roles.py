@@ -7,9 +7,13 @@ from signal_contract.topology import RESPONSE_THRESHOLD_NS, SECOND_NS, SERVICES,
 
 _PURPOSE = {
     RoleName.SUBSCRIBER: "A friend's agent: reads his own durable, acknowledges, sends feedback about himself.",
-    RoleName.PUBLISHER: "The classifier's voice: publishes signals and the heartbeat, reads nothing.",
+    RoleName.PUBLISHER: (
+        "The classifier's voice: publishes signals and the heartbeat, sees the stream's state, reads no message."
+    ),
     RoleName.MONITOR: "Looks on: stream and durables' state, signals, control and heartbeat as they pass.",
-    RoleName.ADMIN: "Makes stream and durables, sends control messages, writes the audit log. Publishes no signals.",
+    RoleName.ADMIN: (
+        "Makes streams and durables, sends control messages, reads reports, writes the audit log. Publishes no signals."
+    ),
     RoleName.AUDITOR: "Reads the audit log, and nothing else.",
     RoleName.SYSTEM: "Pushes account JWTs, lists and closes connections, hears who comes, goes and is refused.",
 }

@@ -6,34 +6,31 @@ Each step can be repeated: after a crash the same command goes on where it stopp
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import filelock
-import orjson
 
 from signal_admin.audit import record
 from signal_admin.desk import Desk
 from signal_admin.dial import dial
 from signal_admin.seeds import change_seeds, vault_held
+from signal_admin.standing import standing_held
+from signal_admin.stored import last_message
 from signal_admin.vault import MESSAGE_SIGNING, MESSAGE_SIGNING_NEXT, Vault, read_vault
 from signal_contract.announce import ANNOUNCE_SUBJECT, Announcement, announcement_bytes, read_announcement
 from signal_contract.creds import write_secret
 from signal_contract.errors import Conflict, InputError, StorageFailed
-from signal_contract.link import Link, raise_api_error
+from signal_contract.link import Link
 from signal_contract.permissions import RoleName
 from signal_contract.signing import MESSAGE_ID_HEADER, SIGNATURE_HEADER, Signer
 from signal_contract.topology import STREAM
 
 ROTATING_MARK = "signing.rotating"
 _PUBLISHER_PATIENCE_S = 30.0
-_NO_MESSAGE = 10037  # JetStream's err_code: no message found
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,9 @@ async def rotate_publisher_key(desk: Desk, *, now: datetime) -> Rotation:
     """
     async with dial(desk, RoleName.ADMIN, "catalyst-rotate-key") as link:
         with _sending_held(desk):
-            done = await _rotated(desk, link, now)
+            # Nor is a control message signed by the old key sent behind the announcement.
+            async with standing_held(desk):
+                done = await _rotated(desk, link, now)
         await record(
             link,
             desk,
@@ -171,15 +170,10 @@ async def _announced(link: Link, old: Signer, next_key: str, now: datetime) -> i
 
 
 async def _last_announcement(link: Link, old: Signer) -> tuple[int, Announcement] | None:
-    reply = await link.request(
-        f"$JS.API.STREAM.MSG.GET.{STREAM}", orjson.dumps({"last_by_subj": ANNOUNCE_SUBJECT}), timeout_s=5.0
-    )
-    answer: Any = orjson.loads(reply.data)
-    if (answer.get("error") or {}).get("err_code") == _NO_MESSAGE:
+    found = await last_message(link, STREAM, ANNOUNCE_SUBJECT)
+    if found is None:
         return None
-    raise_api_error(answer)
     try:
-        payload = base64.b64decode(answer["message"].get("data", ""))
-        return int(answer["message"]["seq"]), read_announcement(payload, old.verifier)
-    except (InputError, binascii.Error):
+        return found.sequence, read_announcement(found.data, old.verifier)
+    except InputError:
         return None  # one of an earlier rotation

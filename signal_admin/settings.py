@@ -20,6 +20,7 @@ DEFAULT_PORT = 4222
 DEFAULT_STORE_BYTES = 4 << 30
 RANDOM_PORT = -1
 _STREAM_BYTES = 1 << 30
+_FEEDBACK_BYTES = 256 << 20
 _LOOPBACK = "127.0.0.1"
 _EVERYWHERE = "0.0.0.0"  # noqa: S104  # only behind TLS, see `listen_host`
 # Never kept: which binary runs is this machine's affair, a random port is this run's.
@@ -60,8 +61,12 @@ class UpSettings:
 
     @property
     def stream_bytes(self) -> int:
-        # The other half of a small store is room for durables and what comes later.
-        return min(_STREAM_BYTES, self.max_store_bytes // 2)
+        # The rest of a small store is room for the audit log, reports, durables and what comes later.
+        return min(_STREAM_BYTES, self.max_store_bytes * 3 // 8)
+
+    @property
+    def feedback_bytes(self) -> int:
+        return min(_FEEDBACK_BYTES, self.max_store_bytes // 16)
 
 
 def is_local(host: str) -> bool:

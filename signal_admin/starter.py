@@ -31,7 +31,9 @@ mode: paper
 # The engine that carries out accepted signals. This one is a simulation; the amount is pretend US dollars.
 engine: {kind: paper, start_cash_usd: "10000"}
 
-# Your own limits. Empty means: every default applies, and the defaults are careful ones.
+# Your own limits. Empty means: every default applies, and the defaults are careful ones. One of them is that entries
+# are made in New York's regular session only. To see paper trades at any hour:
+#   risk: {sessions: [pre, regular, after, closed]}
 risk: {}
 """)
 

@@ -19,6 +19,7 @@ from signal_admin.apply import forget_creation, provision, remember_stream
 from signal_admin.audit import flush_pending
 from signal_admin.audit_tail import run_audit_tail
 from signal_admin.certificate import keep_certificate
+from signal_admin.control import repeat_due
 from signal_admin.desk import Desk, ServerRecord, make_desk
 from signal_admin.dial import dialled
 from signal_admin.issuing import write_publisher_settings
@@ -30,11 +31,12 @@ from signal_admin.server.config import STORE_KEY_VARIABLE, ServerConfig, TlsFile
 from signal_admin.server.orphan import orphan_of, stop_orphan
 from signal_admin.server.supervisor import Running, Supervisor
 from signal_admin.settings import UpSettings
+from signal_admin.standing import read_standing
 from signal_admin.tls import Certificate
 from signal_contract.errors import CatalystError
 from signal_contract.link import Link
 from signal_contract.permissions import RoleName
-from signal_contract.topology import Account, stream_config
+from signal_contract.topology import STREAM, Account, feedback_stream_config, stream_config
 
 # A duty that does not end must not keep the server from being stopped in order.
 _STOP_TIMEOUT_S = 5.0
@@ -103,12 +105,16 @@ def _write_record(desk: Desk, record: ServerRecord) -> None:
     desk.write_server_record(record)
 
 
+def _called(config: Mapping[str, Any]) -> str:
+    return "stream" if config["name"] == STREAM else f"stream {config['name']}"
+
+
 def _in_words(action: CreateStream | UpdateStream | CreateDurable | UpdateDurable) -> str:
     match action:
-        case CreateStream():
-            return "stream made"
-        case UpdateStream(changes=changes):
-            return f"stream changed: {', '.join(changes)}"
+        case CreateStream(config=config):
+            return f"{_called(config)} made"
+        case UpdateStream(config=config, changes=changes):
+            return f"{_called(config)} changed: {', '.join(changes)}"
         case CreateDurable(user=user):
             return f"durable of {user.name} made, from sequence {user.start_sequence}"
         case UpdateDurable(user=user, changes=changes):
@@ -118,17 +124,40 @@ def _in_words(action: CreateStream | UpdateStream | CreateDurable | UpdateDurabl
 def _report(todo: Plan, say: Say) -> None:
     for action in todo.actions:
         say(_in_words(action))
+    for name in todo.postponed:
+        say(f"the durable of {name} waits: trading is held, and that cannot be repeated to him before")
+        say("  the publisher's new key is in force: catalyst vault rotate-publisher-key, then catalyst user sync")
     for name in todo.strangers:
         say(f"durable {name} belongs to no registered user; it is left alone")
+
+
+def _streams(settings: UpSettings) -> tuple[Mapping[str, Any], ...]:
+    return (
+        stream_config(max_bytes=settings.stream_bytes),
+        feedback_stream_config(max_bytes=settings.feedback_bytes),
+    )
 
 
 async def _provisioned(desk: Desk, settings: UpSettings, record: ServerRecord, say: Say) -> None:
     with registry_locked(desk):
         async with dialled(record, desk, RoleName.ADMIN, "catalyst-up") as link:
-            todo = await provision(link, desk, stream_config(max_bytes=settings.stream_bytes))
+            todo = await provision(link, desk, _streams(settings))
             await _flush_audit(link, desk, say)
+            await _repeat_control(link, desk, say)
         _report(todo, say)
         _write_record(desk, record)
+
+
+async def _repeat_control(link: Link, desk: Desk, say: Say) -> None:
+    # Told, but no reason not to start: without the server nothing could be repaired and nobody be reached.
+    try:
+        for said in await repeat_due(link, desk):
+            say(f"{said.control.verb.value} for {said.control.user or 'everybody'} was sent again: it still stands")
+        standing = read_standing(desk)
+        for user, word in standing.in_force_for(tuple(standing.users)):
+            say(f"{word.verb.value} stands for {user or 'everybody'} since {word.issued_at:%Y-%m-%d %H:%M} UTC")
+    except CatalystError as error:
+        say(f"what stands could not be sent again: {error.message} [{error.code}]; {error.hint}")
 
 
 async def _flush_audit(link: Link, desk: Desk, say: Say) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,14 +12,16 @@ from signal_admin.addresses import ca_pem, public_servers
 from signal_admin.apply import provision_user, read_durables
 from signal_admin.desk import Desk
 from signal_admin.dial import dial
+from signal_admin.history import History, start_sequence
 from signal_admin.issuing import mint_user
 from signal_admin.lifecycle import MAX_OVERLAP
 from signal_admin.registry import User, all_users, read_user, registry_held, user_folder, write_user
+from signal_admin.reports import Status, last_statuses
 from signal_admin.starter import starter_yaml
 from signal_admin.system import Connection, all_servers, connections_of
 from signal_admin.vault import read_vault
 from signal_contract.creds import write_secret
-from signal_contract.errors import Conflict, InputError, ServerUnreachable, StorageFailed, StreamMissing
+from signal_contract.errors import Conflict, InputError, LinkError, ServerUnreachable, StorageFailed, StreamMissing
 from signal_contract.permissions import RoleName
 from signal_contract.subject import entitlement, filters_from_catalysts, user_name_checked
 from signal_contract.topology import WATCH_PREFIX, durable_name
@@ -41,12 +43,16 @@ class NewUser:
 
 @dataclass(frozen=True, slots=True)
 class UserState:
-    """A user with what the server says about his durable; None where it was not asked or has none."""
+    """A user with what the server says about his durable; None where it was not asked or has none.
+
+    `report` is his agent's last status report: its own word, and as old as it says.
+    """
 
     user: User
     pending: int | None = None
     ack_pending: int | None = None
     is_online: bool | None = None
+    report: Status | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -54,6 +60,7 @@ class UserState:
             "pending": self.pending,
             "ack_pending": self.ack_pending,
             "online": self.is_online,
+            "report": self.report.as_dict() if self.report else None,
         }
 
 
@@ -96,21 +103,24 @@ async def add_user(
     now: datetime,
     expires_at: datetime | None = None,
     out: Path | None = None,
+    history: History | None = None,
 ) -> NewUser:
     """Make a user. Raises NameInvalid, Conflict for a taken name, CredsInvalid (vault), StorageFailed.
 
-    `filters` is an entitlement. The registry entry is written last, so a crash leaves no half-made user behind.
+    With a `history` he begins in the past, and the server has to run (ServerUnreachable). `filters` is an entitlement.
+    The registry entry is written last, so a crash leaves no half-made user behind.
     """
     folder = user_folder(desk, user_name_checked(name))
     async with registry_held(desk):
         if (folder / "user.json").exists():
             raise Conflict(f"there is a user {name} already", hint="`catalyst user list` shows what he may read.")
+        start = await _start_of(desk, history) if history is not None else None
         vault = read_vault(desk.vault)
         public_key, content = mint_user(
             vault, name=name, role=RoleName.SUBSCRIBER, issued_at=now, expires_at=expires_at
         )
         at = now.replace(microsecond=0)
-        user = User(name, public_key, filters, created_at=at, expires_at=expires_at, issued_at=at)
+        user = User(name, public_key, filters, created_at=at, expires_at=expires_at, start_sequence=start, issued_at=at)
         texts = {f"{name}.creds": content, **_config_texts(desk, name, vault.signer.public_key)}
         _write_all(folder, texts)
         if out is not None:
@@ -135,6 +145,11 @@ def _write_all(folder: Path, texts: Mapping[str, str]) -> None:
         raise StorageFailed(f"cannot write to {folder}: {error.strerror or error}") from error
 
 
+async def _start_of(desk: Desk, history: History) -> int:
+    async with dial(desk, RoleName.ADMIN, "catalyst-user-add", connect_timeout_s=_CONNECT_TIMEOUT_S) as link:
+        return await start_sequence(link, history)
+
+
 async def _make_durable(desk: Desk, user: User) -> bool:
     # A record can outlive its server (kill -9); then the next start makes the durable.
     try:
@@ -153,7 +168,20 @@ async def user_states(desk: Desk) -> tuple[UserState, ...]:
             durables = await read_durables(link, prefix=WATCH_PREFIX)
     except ServerUnreachable:
         return users
-    return tuple(_with_state(state, durables.get(durable_name(state.user.name))) for state in users)
+    reports = await _reports(desk, [state.user for state in users])
+    return tuple(
+        _with_state(replace(state, report=reports.get(state.user.name)), durables.get(durable_name(state.user.name)))
+        for state in users
+    )
+
+
+async def _reports(desk: Desk, users: Sequence[User]) -> dict[str, Status]:
+    # A server that was started by an older version has no such stream, and does not let it be read.
+    try:
+        async with dial(desk, RoleName.ADMIN, "catalyst-user-list", connect_timeout_s=_CONNECT_TIMEOUT_S) as link:
+            return await last_statuses(link, users)
+    except LinkError:
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +209,8 @@ async def user_details(desk: Desk, name: str) -> UserDetails:
             connections = await connections_of(system, keys, await all_servers(system))
     except ServerUnreachable:
         return UserDetails(UserState(user))
-    return UserDetails(_with_state(UserState(user), durables.get(durable_name(name))), connections)
+    state = UserState(user, report=(await _reports(desk, [user])).get(name))
+    return UserDetails(_with_state(state, durables.get(durable_name(name))), connections)
 
 
 def _with_state(state: UserState, info: Mapping[str, Any] | None) -> UserState:

@@ -22,6 +22,7 @@ CatalystError
 │   │   └── CredsRevoked
 │   ├── StreamMissing
 │   ├── DurableMissing
+│   ├── LinkNotLive         connected or not, signals have not been flowing for too long
 │   └── BrokerRefused       any other refusal of the broker
 ├── CredsInvalid            the file: missing, readable by others, damaged, of another account
 │   └── IdentityOffline     the operator's identity keys are kept elsewhere
@@ -34,6 +35,7 @@ CatalystError
 │   ├── StoreKeyMissing     the store is encrypted, and its key is not there or another one
 │   └── StoreDamaged        JetStream's files cannot be used, or are not the ones of before
 ├── StorageFailed           disk full, file damaged
+│   ├── OutboxReplaced      the damaged outbox was moved aside and a new one begun
 │   └── AuditBroken         the log of decisions is not what was written
 └── DemoFailed              a step of the demonstration did not work
 """
@@ -63,6 +65,7 @@ class ExitCode(IntEnum):
     STREAM_MISSING = 15
     DURABLE_MISSING = 16
     ALREADY_RUNNING = 17
+    NOT_LIVE = 18
     SERVER_START = 20
     STORAGE = 21
     INTERRUPTED = 130
@@ -85,6 +88,7 @@ EXIT_MEANING: dict[ExitCode, str] = {
     ExitCode.STREAM_MISSING: "the server has no signal stream",
     ExitCode.DURABLE_MISSING: "the server has no durable for this user",
     ExitCode.ALREADY_RUNNING: "another copy is running",
+    ExitCode.NOT_LIVE: "the link has been cut, deaf or lagging for longer than allowed",
     ExitCode.SERVER_START: "nats-server could not be started",
     ExitCode.STORAGE: "disk full or a damaged file",
     ExitCode.INTERRUPTED: "stopped by a second Ctrl-C",
@@ -229,7 +233,13 @@ class StreamMissing(LinkError):
 class DurableMissing(LinkError):
     code = "DURABLE_MISSING"
     exit_code = ExitCode.DURABLE_MISSING
-    hint = "Ask the operator to run `catalyst up` or to add this user again; nothing in the stream is lost."
+    hint = "Ask the operator for `catalyst user repair NAME`: it restores your place from the position shown here."
+
+
+class LinkNotLive(LinkError):
+    code = "LINK_NOT_LIVE"
+    exit_code = ExitCode.NOT_LIVE
+    hint = "`subscriber-agent status` says since when, and which part of the way is silent."
 
 
 class BrokerRefused(LinkError):
@@ -291,6 +301,12 @@ class StorageFailed(CatalystError):
     code = "STORAGE_FAILED"
     exit_code = ExitCode.STORAGE
     hint = "Free disk space or check the file, then run the command again."
+
+
+class OutboxReplaced(StorageFailed):
+    code = "OUTBOX_REPLACED"
+    exit_code = ExitCode.PARTIAL
+    hint = "Publish the source of the last signals again: what the stream has is not stored twice."
 
 
 class AuditBroken(StorageFailed):

@@ -20,6 +20,7 @@ from signal_contract.topology import (
     AUDIT_STREAM,
     FEED_PREFIX,
     FEEDBACK_KINDS,
+    FEEDBACK_STREAM,
     STREAM,
     USERS_CONTROL,
     WATCH_PREFIX,
@@ -77,7 +78,8 @@ ROLES: dict[RoleName, Role] = {
         Role(
             RoleName.PUBLISHER,
             Account.SIGNALS,
-            publish=(ALL_SIGNALS, HEARTBEAT_PUBLISHER),
+            # The stream's first and last sequence go into the heartbeat.
+            publish=(ALL_SIGNALS, HEARTBEAT_PUBLISHER, f"{_API}.STREAM.INFO.{STREAM}"),
             subscribe=(_OWN_INBOX,),
             max_subscriptions=10,
             max_payload_bytes=96 * 1024,
@@ -111,6 +113,10 @@ ROLES: dict[RoleName, Role] = {
                 f"{_API}.STREAM.CREATE.{AUDIT_STREAM}",
                 f"{_API}.STREAM.UPDATE.{AUDIT_STREAM}",
                 f"{_API}.STREAM.INFO.{AUDIT_STREAM}",
+                f"{_API}.STREAM.CREATE.{FEEDBACK_STREAM}",
+                f"{_API}.STREAM.UPDATE.{FEEDBACK_STREAM}",
+                f"{_API}.STREAM.INFO.{FEEDBACK_STREAM}",
+                f"{_API}.STREAM.MSG.GET.{FEEDBACK_STREAM}",
                 "audit.>",
                 ALL_CONTROL,
                 USERS_CONTROL,

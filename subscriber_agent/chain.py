@@ -78,9 +78,12 @@ def row_hash(prev_hash: str, number: int, stream_seq: int, config_hash: str, bod
     return digest.hexdigest()
 
 
-def first_break(rows: Iterable[ChainRow], head: Head) -> Break | None:
-    """The first row, in the order of their numbers, that breaks the chain; None when all of it holds up to `head`."""
-    last = Head()
+def first_break(rows: Iterable[ChainRow], head: Head, anchor: Head = Head()) -> Break | None:
+    """The first row, in the order of their numbers, that breaks the chain; None when all of it holds up to `head`.
+
+    `anchor` is the last row that was removed for its age: the chain is checked from behind it on.
+    """
+    last = anchor
     for row in rows:
         found = _break_at(row, last)
         if found is not None:

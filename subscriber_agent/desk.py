@@ -2,214 +2,336 @@
 
 Knows no network and no terminal. Every step is safe to be the last one before kill -9: the next start finds the
 undecided signals, and looks up each order that has no outcome before it hands anything over.
+
+    gather (engine) → decide: decision, intent, reports in one commit → submit (engine) → outcome, reports in one commit
+
+Between signals it tends to what is none: approvals, orders without an end, loss limits, exits of the friend's own.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
-from signal_contract.model import Action, Event
-from subscriber_agent.book import Book, Fill, Leg, WorkingEntry, known
-from subscriber_agent.config import AgentConfig, Mode
-from subscriber_agent.engines.engine import Engine, Outcome, OutcomeState, order_id_from
+from signal_contract import edges
+from signal_contract.feedback import Feedback
+from signal_contract.model import Action, Event, Signal
+from subscriber_agent.accounting.book import Fill, Leg
+from subscriber_agent.accounting.calendar import NYSE
+from subscriber_agent.accounting.ledger import Ledger
+from subscriber_agent.accounting.ledger_keeper import LedgerKeeper
+from subscriber_agent.closing import Closing, Planned
+from subscriber_agent.disk import Disk
+from subscriber_agent.engines.engine import Engine, EngineSilent, Outcome, OutcomeState, order_id_from
+from subscriber_agent.handover import Handover, new_id
 from subscriber_agent.journal import Journal, OrderIntent, OrderRow, Stored
+from subscriber_agent.journal.rows import ApprovalRow, ApprovalState
+from subscriber_agent.reporting.reports import decision_report, fill_report
+from subscriber_agent.risk.codes import Code
 from subscriber_agent.risk.decide import decide
-from subscriber_agent.risk.decision import Decision, Verdict, instant_text, text_of
-from subscriber_agent.risk.market import Market, TradingState
+from subscriber_agent.risk.decision import Decision, Verdict
+from subscriber_agent.risk.market import Health
+from subscriber_agent.settings.config import AgentConfig
+from subscriber_agent.settled import Decided, Gathered, Recovered, Settled, breach_dict
+from subscriber_agent.situation import Rules, Situation, answer_by
 
-LOCAL_LATCH, OPERATOR_LATCH = "local", "operator"
-_DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What came of one signal. `exits` are stops and targets that its price triggered on the way."""
-
-    stored: Stored
-    decision: Decision
-    outcome: Outcome | None
-    exits: tuple[Fill, ...] = ()
-
-    @property
-    def label(self) -> str:
-        """One word or code for counting: FILLED, REJECTED … when ordered, else the decision's code."""
-        if self.outcome is not None:
-            return self.outcome.state.value
-        return self.decision.verdict.value if self.decision.code is None else self.decision.code.value
-
-    def as_dict(self) -> dict[str, Any]:
-        signal = self.stored.signal
-        return {
-            "seq": self.stored.stream_seq,
-            "subject": self.stored.subject,
-            "signal_id": signal.signal_id,
-            "revision": signal.revision,
-            "event": signal.event.value,
-            "action": signal.action.value,
-            "ticker": signal.ticker,
-            "catalyst": signal.catalyst,
-            "published_at": instant_text(signal.published_at),
-            "received_at": instant_text(self.stored.received_at),
-            "label": self.label,
-            "decision": self.decision.as_dict(),
-            "outcome": None if self.outcome is None else self.outcome.as_dict(),
-            "exits": [_fill_dict(each) for each in self.exits],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What a restart found out about an order without an end."""
-
-    intent: OrderIntent
-    outcome: Outcome
-    is_handed_over_now: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "order_id": self.intent.order_id,
-            "signal_id": self.intent.signal_id,
-            "revision": self.intent.revision,
-            "ticker": self.intent.plan.ticker,
-            "is_handed_over_now": self.is_handed_over_now,
-            "outcome": self.outcome.as_dict(),
-        }
+_ASKED, _AGAIN = 1, 2
+_VANISHED = "the engine accepted it once and does not know it now"
 
 
 class Desk:
     """Works through the journal's undecided signals, in stream order, with one engine.
 
     `user` goes into the order ids. `clock_skew_s` (our clock minus the server's, None when it cannot be measured) may
-    be set at any time; None refuses entries.
+    be set at any time; None refuses entries. `drift_s` says how far our clock was set since then. What is written and
+    read runs on `disk`. `tell` hears, between two signals, of what is no signal: broken limits, questions to the
+    friend, own exits, faults of the engine.
     """
 
     def __init__(
-        self, config: AgentConfig, journal: Journal, engine: Engine, clock: Callable[[], datetime], *, user: str
+        self,
+        config: AgentConfig,
+        journal: Journal,
+        engine: Engine,
+        clock: Callable[[], datetime],
+        *,
+        user: str,
+        disk: Disk | None = None,
     ) -> None:
-        self._config = config
-        self._config_hash = config.config_hash()
+        self._rules = Rules.of(config)
         self._journal = journal
         self._engine = engine
         self._clock = clock
         self._user = user
+        self._disk = disk or Disk.inline()
+        self._keeper = LedgerKeeper(journal, NYSE)
+        self._situation = Situation(journal, engine)
+        self._closing = Closing(journal, self._keeper, self._situation, self._server_now, user)
+        self._handover = Handover(journal, engine, clock, self._disk, self._told)
         self.clock_skew_s: float | None = 0.0
+        self.drift_s: Callable[[], float] = lambda: 0.0
+        self.tell: Callable[[str, dict[str, Any]], None] = lambda event, facts: None
 
-    async def recover(self) -> list[Recovered]:
+    def take(self, config: AgentConfig) -> None:
+        """Decide by this config from the next signal on; its change is in the journal already."""
+        self._rules = Rules.of(config)
+
+    def _told(self, event: str, facts: dict[str, Any]) -> None:
+        self.tell(event, facts)
+
+    # The work ---------------------------------------------------------------------------------------------------
+
+    async def recover(self, *, may_enter: bool = True) -> list[Recovered]:
         """Settle every order whose end is not known: look it up; hand over only what the engine never saw.
 
-        What was never handed over meets the rules of now first: a stale entry or a halt abandons it.
+        What was never handed over meets the rules of now first: a stale entry or a halt abandons it. An order that a
+        silent engine says nothing about stays open, and is asked about again.
         """
-        return [await self._recover_one(row) for row in self._journal.open_intents()]
+        rules, found = self._rules, []
+        for row in await self._disk.run(self._journal.open_intents):
+            with contextlib.suppress(EngineSilent):
+                found.append(await self._recover_one(row, rules, may_enter=may_enter))
+        return found
 
     async def settle(self) -> AsyncGenerator[Settled, None]:
         """Decide everything that is undecided, in stream order; each signal is yielded once it is done and on disk.
 
-        Call it when the backlog is drained: retractions must be known. It may be left between two signals.
+        Call it when the backlog is drained: retractions must be known. It may be left between two signals. Raises
+        EngineSilent: the signal stays undecided until the engine says what is held.
         """
-        while batch := self._journal.undecided():
+        while batch := await self._disk.run(self._journal.undecided):
             for stored in batch:
-                yield await self._settle_one(stored)
+                yield await self._settled(stored, _ASKED)
+
+    async def settle_approved(self) -> AsyncGenerator[Settled, None]:
+        """Decide again, by the rules of now, what the friend said yes to. As `settle` otherwise."""
+        for stored in await self._disk.run(self._journal.due_approvals):
+            yield await self._settled(stored, _AGAIN)
+
+    async def _settled(self, stored: Stored, attempt: int) -> Settled:
+        gathered = await self.gather(stored)
+        return await self.finish(await self._disk.run(self.decide_and_keep, stored, gathered, attempt))
 
     async def preview(self, stored: Stored, *, show_all: bool = True) -> Decision:
         """What would be decided now, for `explain`: nothing is written, nothing is ordered."""
-        return self._decide(stored, await self._book_for(stored.signal.signal_id), show_all=show_all)
+        rules = self._rules
+        gathered = await self._handover.gathered(rules, stored.signal.ticker)
+        return await self._disk.run(self._previewed, stored, gathered, rules, show_all)
 
-    async def _settle_one(self, stored: Stored) -> Settled:
-        is_close = stored.signal.action is Action.CLOSE
+    async def gather(self, stored: Stored) -> Gathered:
+        """What the engine says before a decision. It is shown the signal's price, which may trigger a stop.
+
+        Raises EngineSilent.
+        """
+        rules, ticker = self._rules, stored.signal.ticker
+        if stored.signal.action is not Action.CLOSE:
+            exits = await self._observe(stored.signal, rules)
+            return replace(await self._handover.gathered(rules, ticker), exits=exits)
         # A price that is the signal's own exit price must not trigger the stop first.
-        exits = () if is_close else await self._observe(stored)
-        decision = self._decide(stored, await self._book_for(stored.signal.signal_id))
-        if is_close and decision.verdict is not Verdict.ACCEPTED:
-            exits = await self._observe(stored)
-        intent = self._intent(decision)
-        is_mine = self._journal.write_decision(decision, self._config_hash, intent)
-        # Whoever wrote the decision first hands its order over; a second copy of the agent must not.
-        outcome = await self._hand_over(intent) if is_mine and intent is not None else None
-        return Settled(stored, decision, outcome, exits)
+        gathered = await self._handover.gathered(rules, ticker)
+        decision = await self._disk.run(self._decided, stored, gathered, rules)
+        if decision.verdict is Verdict.ACCEPTED:
+            return gathered
+        exits = await self._observe(stored.signal, rules)
+        return replace(await self._handover.gathered(rules, ticker), exits=exits)
 
-    async def _hand_over(self, intent: OrderIntent) -> Outcome:
-        outcome = await self._engine.submit(intent.plan, intent.order_id)
-        self._journal.write_outcome(intent.order_id, outcome, self._clock())
-        return outcome
+    def decide_and_keep(self, stored: Stored, gathered: Gathered, attempt: int = _ASKED) -> Decided:
+        """Decide about a signal of the journal and write it down, with its order and its reports, in one commit.
 
-    async def _recover_one(self, row: OrderRow) -> Recovered:
+        Joins the caller's transaction. Whoever wrote a decision first hands its order over: a second copy must not.
+        `attempt` 2 is the decision after the friend's yes.
+        """
+        rules = self._rules
+        with self._journal.transaction():
+            breaches = self._closing.synced(gathered, rules)
+            decision = self._decided(stored, gathered, rules)
+            if attempt == _AGAIN:
+                decision = self._as_approved(decision)
+            intent = self._intent(decision)
+            is_mine = self._journal.write_decision(decision, rules.config_hash, intent, attempt=attempt)
+            until = self._keep_with(stored, decision, gathered, rules) if is_mine else None
+            if attempt == _AGAIN:
+                self._journal.approval_done(decision.signal_id, decision.revision, decision.decided_at)
+            withdrawn = self._trades_withdrawn(stored.signal)
+        return Decided(stored, decision, intent if is_mine else None, gathered, withdrawn, breaches, until)
+
+    def _keep_with(self, stored: Stored, decision: Decision, gathered: Gathered, rules: Rules) -> datetime | None:
+        """What belongs on disk with a decision: reports, the probe, the question to the friend (until when)."""
+        self._journal.add_feedback(self._decision_reports(stored, decision, gathered.exits, rules))
+        if decision.verdict is Verdict.ACCEPTED:
+            self._note_probe(rules, decision.decided_at)
+        if decision.code is not Code.APPROVAL_REQUIRED or decision.plan is None:
+            return None
+        until = answer_by(stored.signal, rules.limits)
+        self._journal.ask_approval(decision.signal_id, decision.revision, decision.plan, until, decision.decided_at)
+        return until
+
+    def _as_approved(self, decision: Decision) -> Decision:
+        """The decision with no more shares than the friend said yes to: the account may have grown since."""
+        plan, approved = decision.plan, self._journal.approvals(ApprovalState.APPROVED.value)
+        asked = [each.plan.quantity for each in approved if _revision(each) == _revision(decision)]
+        if plan is None or not asked or plan.quantity <= asked[0]:
+            return decision
+        return replace(decision, plan=replace(plan, quantity=asked[0]))
+
+    def _note_probe(self, rules: Rules, now: datetime) -> None:
+        """An order through an open circuit is its probe: noted before it goes, so that there is one at a time."""
+        breaker = self._journal.breaker()
+        if breaker.health(rules.limits, now) is Health.PROBE:
+            self._journal.set_breaker(breaker.probing(now))
+
+    async def finish(self, decided: Decided) -> Settled:
+        """Hand over what was decided, and write down what came of it."""
+        edges.reached("decision.committed")
+        for breach in decided.breaches:
+            self.tell("breach", breach_dict(breach))
+        if decided.answer_by is not None:
+            self.tell("approval", decided.approval_dict())
+        outcome = None if decided.intent is None else await self._handover.submit(decided.intent, self._rules)
+        held = decided.gathered.book.positions.get(decided.stored.signal.ticker)
+        return Settled(
+            decided.stored, decided.decision, outcome, decided.gathered.exits, decided.trades_withdrawn, held
+        )
+
+    # What is no signal ------------------------------------------------------------------------------------------
+
+    async def tend(self, *, may_enter: bool = True) -> None:
+        """Look up orders without an end, count the losses, make the friend's own exits. Raises EngineSilent.
+
+        `may_enter` False: an entry that was never handed over waits, for it may have been withdrawn meanwhile.
+        """
+        rules = self._rules
+        for recovered in await self.recover(may_enter=may_enter):
+            if recovered.is_news:
+                self.tell("order", recovered.as_dict())
+        while True:
+            gathered = await self._handover.gathered(rules)
+            planned = await self._disk.run(self._closing.plan, gathered, rules)
+            await self._carry_out(planned, rules)
+            if not planned.exits:
+                return
+
+    async def _carry_out(self, planned: Planned, rules: Rules) -> None:
+        for breach in planned.breaches:
+            self.tell("breach", breach_dict(breach))
+        for each in planned.exits:
+            edges.reached("decision.committed")
+            outcome = await self._handover.submit(each.intent, rules)
+            self.tell("own_exit", each.as_dict(outcome))
+        for wish in planned.done:
+            self.tell("all_closed", {"kind": wish.kind, "reason": wish.reason})
+
+    def is_closing(self) -> bool:
+        """Whether everything is to be closed and is not yet; on the disk's thread."""
+        return bool(self._closing.wishes())
+
+    # What a restart finds ---------------------------------------------------------------------------------------
+
+    async def _recover_one(self, row: OrderRow, rules: Rules, *, may_enter: bool) -> Recovered:
         intent = row.intent
-        outcome = await self._engine.lookup(intent.order_id)
-        if outcome is None and row.outcome is not None and row.outcome.state is OutcomeState.ACCEPTED:
-            outcome = Outcome(OutcomeState.UNKNOWN, detail="the engine accepted it once and does not know it now")
+        outcome = await self._handover.lookup(intent.order_id, rules)
+        edges.reached("recover.looked_up")
+        if outcome is None and row.outcome is not None and _was_accepted(row.outcome):
+            outcome = Outcome(OutcomeState.UNKNOWN, detail=_VANISHED)
+        if outcome is None and intent.plan.leg is Leg.ENTRY and not may_enter:
+            return Recovered(
+                intent, row.outcome or Outcome(OutcomeState.UNKNOWN), is_handed_over_now=False, is_news=False
+            )
         if outcome is None:
-            objection = await self._objection(intent)
+            objection = await self._objection(intent, rules)
             if objection is None:
-                return Recovered(intent, await self._hand_over(intent), is_handed_over_now=True)
+                return Recovered(intent, await self._handover.submit(intent, rules), is_handed_over_now=True)
             outcome = Outcome(OutcomeState.ABANDONED, detail=f"never handed over, and refused now: {objection}")
-        self._journal.write_outcome(intent.order_id, outcome, self._clock())
-        return Recovered(intent, outcome, is_handed_over_now=False)
+        is_news = outcome != row.outcome
+        if is_news:
+            await self._handover.keep(intent, outcome, rules)
+        return Recovered(intent, outcome, is_handed_over_now=False, is_news=is_news)
 
-    async def _objection(self, intent: OrderIntent) -> str | None:
+    async def _objection(self, intent: OrderIntent, rules: Rules) -> str | None:
         """Why the rules of now do not allow an order that was never handed over; None when they still do."""
-        stored = self._journal.stored(intent.signal_id, intent.revision)
+        stored = await self._disk.run(self._journal.stored, intent.signal_id, intent.revision)
+        gathered = await self._handover.gathered(rules, intent.plan.ticker)
         if stored is None:
-            return "its signal is not in the journal"
-        book = await self._book_for(intent.signal_id, excluding=intent.order_id)
-        decision = self._decide(stored, book)
+            is_wanted = await self._disk.run(self._closing.is_wanted, intent, gathered, rules)
+            return None if is_wanted else "its signal is not in the journal, and it is no exit that is still wanted"
+        for breach in await self._disk.run(self._closing.synced_alone, gathered, rules):
+            self.tell("breach", breach_dict(breach))
+        decision = await self._disk.run(lambda: self._decided(stored, gathered, rules, excluding=intent.order_id))
         if decision.verdict is not Verdict.ACCEPTED or decision.plan is None:
             return decision.verdict.value if decision.code is None else decision.code.value
         return None if decision.plan.quantity >= intent.plan.quantity else "only a smaller order is allowed"
 
-    async def _observe(self, stored: Stored) -> tuple[Fill, ...]:
+    async def _observe(self, signal: Signal, rules: Rules) -> tuple[Fill, ...]:
         """Show the engine a price seen on the wire, unless the message or its ticker may be wrong."""
-        signal = stored.signal
-        is_doubtful = signal.event is Event.RETRACT or self._journal.is_retracted(signal.signal_id)
-        is_drill = signal.meta.get("drill", "false") != "false" and not self._engine.is_paper
-        if is_doubtful or is_drill or signal.reference_price is None or signal.reference_price_at is None:
+        if signal.reference_price is None or signal.reference_price_at is None or signal.event is Event.RETRACT:
             return ()
-        return tuple(await self._engine.observe(signal.ticker, signal.reference_price, signal.reference_price_at))
+        is_drill = signal.meta.get("drill", "false") != "false" and not self._engine.is_paper
+        if is_drill or await self._disk.run(self._journal.is_retracted, signal.signal_id):
+            return ()
+        return await self._handover.observe(signal.ticker, signal.reference_price, signal.reference_price_at, rules)
 
-    def _decide(self, stored: Stored, book: Book, *, show_all: bool = False) -> Decision:
-        return decide(
-            stored.signal,
-            book,
-            self._config.risk,
-            self._market(stored.signal.signal_id),
-            self._clock(),
-            show_all=show_all,
+    # The journal's part: on the disk's thread -------------------------------------------------------------------
+
+    def _previewed(self, stored: Stored, gathered: Gathered, rules: Rules, show_all: bool) -> Decision:
+        ledger = self._keeper.preview(gathered.book.equity, self._clock())
+        return self._decided(stored, gathered, rules, ledger=ledger, show_all=show_all)
+
+    def _decided(
+        self,
+        stored: Stored,
+        gathered: Gathered,
+        rules: Rules,
+        *,
+        ledger: Ledger | None = None,
+        excluding: str = "",
+        show_all: bool = False,
+    ) -> Decision:
+        """The decision by the journal of now; `excluding` leaves out one order, as if it had not been intended."""
+        now, signal_id = self._clock(), stored.signal.signal_id
+        book = self._situation.book(gathered, now, signal_id=signal_id, excluding=excluding)
+        market = self._situation.market(
+            stored,
+            gathered,
+            rules,
+            ledger or self._keeper.ledger,
+            now,
+            skew_s=self._skew_s(),
+            is_closing=self.is_closing(),
+        )
+        return decide(stored.signal, book, rules.limits, market, now, show_all=show_all)
+
+    def _server_now(self) -> datetime:
+        """Now by the server's clock: a clock that was set must neither begin a trading day nor end a hold time."""
+        skew_s = self._skew_s()
+        is_known = skew_s is not None and math.isfinite(skew_s)
+        return self._clock() - timedelta(seconds=skew_s if is_known and skew_s is not None else 0.0)
+
+    def _skew_s(self) -> float | None:
+        return None if self.clock_skew_s is None else round(self.clock_skew_s + self.drift_s(), 3)
+
+    def _trades_withdrawn(self, signal: Signal) -> int:
+        if signal.event is not Event.RETRACT:
+            return 0
+        never = (OutcomeState.REJECTED, OutcomeState.ABANDONED)
+        orders = self._journal.orders_of(signal.signal_id)
+        return sum(
+            each.intent.plan.leg is Leg.ENTRY and (each.outcome is None or each.outcome.state not in never)
+            for each in orders
         )
 
-    def _market(self, signal_id: str) -> Market:
-        skew_s = self.clock_skew_s
-        return Market(
-            engine=self._engine.name,
-            is_paper=self._engine.is_paper,
-            local_state=self._latched(LOCAL_LATCH),
-            operator_state=self._latched(OPERATOR_LATCH),
-            clock_skew_s=None if skew_s is None else known(Decimal(str(skew_s))),
-            latest_revision=self._journal.latest_revision(signal_id),
-            is_retracted=self._journal.is_retracted(signal_id),
-            notify_only=self._config.mode is Mode.NOTIFY,
-        )
-
-    def _latched(self, name: str) -> TradingState:
-        latch = self._journal.latch(name)
-        return TradingState.from_text(None if latch is None else latch.value)
-
-    async def _book_for(self, signal_id: str, *, excluding: str = "") -> Book:
-        """The book of now; `excluding` leaves out one order, as if it had not been intended."""
-        account, positions = await self._engine.account(), await self._engine.positions()
-        orders = [row.intent for row in self._journal.open_intents() if row.intent.order_id != excluding]
-        has_acted = self._journal.has_acted(signal_id, excluding=excluding)
-        return Book(
-            cash=account.cash,
-            positions={each.ticker: each for each in positions},
-            working=tuple(
-                WorkingEntry(each.plan.ticker, each.plan.notional_usd) for each in orders if each.plan.leg is Leg.ENTRY
-            ),
-            entry_times=self._journal.entry_times(self._clock() - _DAY, excluding=excluding),
-            acted_ids=frozenset({signal_id}) if has_acted else frozenset(),
-        )
+    def _decision_reports(
+        self, stored: Stored, decision: Decision, exits: tuple[Fill, ...], rules: Rules
+    ) -> list[Feedback]:
+        now, privacy = self._clock(), rules.config.privacy
+        reports = [
+            decision_report(decision, stored.stream_seq, now, privacy, new_id()),
+            *(fill_report(each, now, privacy, new_id) for each in exits),
+        ]
+        return [each for each in reports if each is not None]
 
     def _intent(self, decision: Decision) -> OrderIntent | None:
         plan = decision.plan
@@ -219,13 +341,10 @@ class Desk:
         return OrderIntent(order_id, decision.signal_id, decision.revision, plan, decision.decided_at)
 
 
-def _fill_dict(fill: Fill) -> dict[str, Any]:
-    return {
-        "order_id": fill.order_id,
-        "ticker": fill.ticker,
-        "side": fill.side.value,
-        "leg": fill.leg.value,
-        "quantity": text_of(fill.quantity),
-        "price": text_of(fill.price),
-        "at": instant_text(fill.at),
-    }
+def _was_accepted(outcome: Outcome) -> bool:
+    """Whether the engine had the order once: then its not knowing it now is no leave to hand it over again."""
+    return outcome.state is OutcomeState.ACCEPTED or outcome.detail == _VANISHED
+
+
+def _revision(asked: Decision | ApprovalRow) -> tuple[str, int]:
+    return asked.signal_id, asked.revision

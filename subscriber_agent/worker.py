@@ -1,286 +1,263 @@
-"""The agent at work: receive → journal → ack → (when the backlog is drained) decide → engine. It knows no terminal.
+"""The agent at work: what the receiver has on disk is decided and handed to the engine. It knows no terminal.
 
-Nothing is decided before the backlog is drained: a retraction further back in the stream must be known first.
+    receive → keep in one commit → acknowledge → (when all that waited has come) decide → engine
+    live, with nothing else undecided: gather → keep + decide in one commit → acknowledge → engine
+    every second: what the friend said (yes, no, flatten); every five: losses, time exits, orders without an end
+
+Receiving never waits for the engine: a halt or a retraction that arrives while an order is under way counts for the
+next signal already.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
+from datetime import UTC, datetime
 
 from signal_contract.creds import Creds
-from signal_contract.delivery import Delivery, LinkEvent, LinkNotice
-from signal_contract.errors import (
-    BrokerRefused,
-    CredsRevoked,
-    Denied,
-    DurableMissing,
-    LinkError,
-    StreamMissing,
-)
-from signal_contract.link import Link
-from signal_contract.topology import pull_subject
-from subscriber_agent.arrival import Sorted, batch_sorted
-from subscriber_agent.backlog import IN_FLIGHT, Backlog
-from subscriber_agent.config import AgentConfig
-from subscriber_agent.credentials import named
+from subscriber_agent.asking import Questions, ending_dict
 from subscriber_agent.desk import Desk
-from subscriber_agent.feed import Feed, durable_info
-from subscriber_agent.journal import Journal, LinkState, Recorded
-from subscriber_agent.keeper import CredsKeeper
-from subscriber_agent.keys import KeyChain
-from subscriber_agent.occupancy import wait_until_alone
+from subscriber_agent.disk import Disk
+from subscriber_agent.engines.engine import EngineSilent
+from subscriber_agent.following import Following
+from subscriber_agent.journal import Arrival, Journal, Stored
+from subscriber_agent.receiving.arrival import Sorted
+from subscriber_agent.receiving.catch_up import CONTROL, PARKED, CatchUp
+from subscriber_agent.receiving.durable import Durable
+from subscriber_agent.receiving.receiver import Receiver
+from subscriber_agent.receiving.rounds import Kept, Report, Round
+from subscriber_agent.settings.config import AgentConfig
+from subscriber_agent.settings.reload import ConfigWatcher
+from subscriber_agent.settled import Decided, Gathered, Settled
 
-_log = logging.getLogger("catalyst.agent")
-
-# Foreign keys of a report line are part of the `run --json` interface; the README lists them.
-Report = Callable[[str, dict[str, Any]], None]
-
-
-_IDLE_S = 0.25
-_DRAIN_S = 10.0
-_MEASURE_EVERY = timedelta(seconds=60)
-_KEYS, _REVOKED = "publisher_keys", "revoked_key"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+# An engine that does not say what it holds must not hold up the journal: then the signal is kept first.
+_GATHER_TIMEOUT_S = 1.0
+# Another process may add to what is undecided: `parked retry`.
+_LOOK_EVERY_S = 2.0
+_LISTEN_EVERY_S = 1.0
+_TEND_EVERY_S = 5.0
+# A decision counts the losses as well: looking after the rest keeps out of the way of the next one, but not for long.
+_QUIET_S, _TEND_AT_LEAST_S = 0.5, 10.0
 
 
 class Worker:
-    """Runs one identity until it is stopped or the link ends for good."""
+    """Runs one identity until it is stopped or the link ends for good.
 
-    def __init__(self, config: AgentConfig, creds: Creds, journal: Journal, desk: Desk, report: Report) -> None:
-        self._config = config
-        self._creds = creds
+    `disk` is the thread that desk and engine write on; without one the worker makes its own for the journal. With a
+    `watcher` the config follows its file.
+    """
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        creds: Creds,
+        journal: Journal,
+        desk: Desk,
+        report: Report,
+        *,
+        disk: Disk | None = None,
+        watcher: ConfigWatcher | None = None,
+    ) -> None:
         self._journal = journal
         self._desk = desk
         self._report = report
-        self._keys = KeyChain.restored(config.publisher_key, journal.meta(_KEYS))
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._denied: asyncio.Queue[str] = asyncio.Queue()
-        self._feed: Feed | None = None
-        # Messages of an earlier connection may be on their way again: until then a later one can come before them.
-        self._doubt_until = _now()
-        self._is_online = False
+        self._own_disk = Disk.threaded() if disk is None else None
+        self._disk = disk or self._own_disk or Disk.inline()
+        self._receiver = Receiver(
+            config, creds, journal, self._disk, self, report, mode=config.mode.value, engine=config.engine.kind
+        )
+        self._following = Following(config, journal, self._disk, report, self._take, watcher)
+        self._questions = Questions(journal, lambda: datetime.now(UTC))
+        desk.drift_s, desk.tell = self._receiver.drift.seconds, report
+        self._wake = asyncio.Event()
+        # Whoever decides or tends holds it: two looks at what is held must not lead to two exits.
+        self._turn = asyncio.Lock()
+        self._is_busy = True
+        self._is_drained = False
+        self._is_recovered = False
+        self._decided: Decided | None = None
+        self._catch_up: CatchUp | None = CatchUp()
+        self._looked_at = self._listened_at = self._tended_at = self._told_at = 0.0
 
     async def run(self, stop: asyncio.Event, *, connect_timeout_s: float, until_drained: bool = False) -> None:
-        """Work until `stop` is set (or, with `until_drained`, until the backlog is empty).
+        """Work until `stop` is set; with `until_drained` it is set here, once the backlog is decided.
 
         Raises ServerUnreachable, Denied, CredsExpired, CredsRevoked, DurableMissing, StreamMissing, AlreadyRunning,
-        StorageFailed.
+        LinkNotLive, StorageFailed.
         """
+        deciding = self._decide_forever(stop, until_drained=until_drained)
+        following = self._following.attendants()
         try:
-            await self._run(stop, connect_timeout_s, until_drained=until_drained)
-        except Denied as error:
-            if isinstance(error, CredsRevoked):
-                self._journal.set_meta(_REVOKED, self._creds.public_key)
-            reason = named(error, self._creds, _now(), revoked_key=self._journal.meta(_REVOKED))
-            if reason is error:
-                raise
-            raise reason from error
+            await self._following.note_start(datetime.now(UTC))
+            await self._receiver.run(stop, connect_timeout_s=connect_timeout_s, beside=deciding, attending=following)
         finally:
-            self._disk.shutdown()
+            for each in (deciding, *following):
+                each.close()
+            if self._own_disk is not None:
+                self._own_disk.close()
 
-    async def _run(self, stop: asyncio.Event, connect_timeout_s: float, *, until_drained: bool) -> None:
-        for settled in await self._desk.recover():
-            self._report("recovered", settled.as_dict())
-        link = await Link.open(
-            self._config.servers,
-            self._creds,
-            label=f"subscriber-agent {self._creds.user}",
-            connect_timeout_s=connect_timeout_s,
-            on_notice=self._on_notice,
-            ca_file=self._config.ca_file,
-        )
-        self._is_online = True
-        try:
-            info = await self._found(link)
-            info = await wait_until_alone(link, self._creds.user, info, stop, self._report)
-            waiting, in_flight = (_count(info.get(key)) for key in ("num_pending", "num_ack_pending"))
-            if in_flight:
-                self._doubt_until = _now() + IN_FLIGHT
-            backlog = Backlog.at_start(waiting=waiting, in_flight=in_flight, now=_now())
-            self._note(
-                "connected",
-                {
-                    "user": self._creds.user,
-                    "waiting": waiting,
-                    "in_flight": in_flight,
-                    "skew_s": self._desk.clock_skew_s,
-                },
-            )
-            self._feed = Feed(link, self._creds.user)
-            await self._until(stop, link, self._receive(link, self._feed, backlog, stop, until_drained=until_drained))
-        finally:
-            self._feed, self._is_online = None, False
-            await link.close()
-            self._note("stopped", {})
+    def _take(self, config: AgentConfig) -> None:
+        self._desk.take(config)
+        self._receiver.take(config, mode=config.mode.value)
 
-    async def _found(self, link: Link) -> dict[str, object]:
-        """The durable's state at the start. Raises StreamMissing when nobody answers: some other server has the port.
+    # What the receiver asks of its consumer ---------------------------------------------------------------------
 
-        Later the same answer is no reason to end: a server that restarts gives it for a moment.
-        """
-        try:
-            return await self._measured(link)
-        except BrokerRefused as error:
-            raise StreamMissing("this server has no signal stream: nobody answers for it") from error
+    def measured(self, durable: Durable) -> None:
+        """Follow the clocks: entries are judged by how far ours is from the server's."""
+        self._desk.clock_skew_s = durable.skew_s
 
-    async def _measured(self, link: Link) -> dict[str, object]:
-        """The durable's state, and with it the server's clock. Raises DurableMissing, Denied."""
-        before = _now()
-        info = await durable_info(link, self._creds.user)
-        self._desk.clock_skew_s = skew_s(info.get("ts"), before + (_now() - before) / 2)
-        return info
+    async def keep(self, found: Sorted, *, is_drained: bool) -> Kept:
+        """Have a batch on disk; its first signal with its decision, when nothing is in the way of that."""
+        live = _live(found) if is_drained and not self._is_busy and not self._turn.locked() else None
+        if live is None:
+            return await self._disk.run(self._receiver.record, found)
+        async with self._turn:
+            gathered = await self._gathered(live)
+            if gathered is None:
+                return await self._disk.run(self._receiver.record, found)
+            kept, self._decided = await self._disk.run(self._keep_and_decide, found, live, gathered)
+            return kept
 
-    async def _until(self, stop: asyncio.Event, link: Link, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work`; when asked to stop, give it time to finish what is in hand; end it when the pull is denied."""
-        receiving = asyncio.create_task(work, name="receive")
-        stopping = asyncio.create_task(stop.wait(), name="stop")
-        denial = asyncio.create_task(self._wait_for_denial(), name="denial")
-        keeping = asyncio.create_task(self._keep_creds(link), name="creds")
-        tasks = (receiving, stopping, denial, keeping)
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if stopping.done():
-                await asyncio.wait({receiving, denial}, timeout=_DRAIN_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                if not task.done():
-                    task.cancel()
-            await asyncio.wait(tasks)
-        for task in (denial, receiving, keeping):
-            if not task.cancelled():
-                task.result()
+    def after_round(self, this: Round) -> None:
+        """Wake the deciding when there may be something to decide; count what was missed."""
+        self._is_drained = this.is_drained
+        if self._catch_up is not None:
+            self._catch_up.counts += _aside(this.kept)
+        now = asyncio.get_running_loop().time()
+        is_due = now - self._looked_at > _LOOK_EVERY_S
+        if this.kept.new or is_due or self._is_busy or self._receiver.is_stopping:
+            self._looked_at, self._is_busy = now, True
+            self._wake.set()
 
-    async def _keep_creds(self, link: Link) -> None:
-        def report(event: str, facts: dict[str, Any]) -> None:
-            self._creds = keeper.creds
-            self._report(event, facts)
+    async def _gathered(self, live: Stored) -> Gathered | None:
+        with contextlib.suppress(TimeoutError, EngineSilent):
+            async with asyncio.timeout(_GATHER_TIMEOUT_S):
+                return await self._desk.gather(live)
+        return None
 
-        keeper = CredsKeeper(link, self._creds, self._config, self._journal, report)
-        await keeper.watch()
+    def _keep_and_decide(self, found: Sorted, live: Stored, gathered: Gathered) -> tuple[Kept, Decided | None]:
+        with self._journal.transaction():
+            is_alone = self._journal.undecided_count() == 0
+            kept = self._receiver.record(found)
+            aside = {each.stream_seq for each in kept.set_aside}
+            is_new = any(each.stream_seq == live.stream_seq for each in kept.new)
+            if not is_alone or not is_new or live.stream_seq in aside:
+                return kept, None
+            return kept, self._desk.decide_and_keep(live, gathered)
 
-    async def _wait_for_denial(self) -> None:
-        subject = pull_subject(self._creds.user).lower()
+    # Deciding ---------------------------------------------------------------------------------------------------
+
+    async def _decide_forever(self, stop: asyncio.Event, *, until_drained: bool) -> None:
         while True:
-            detail = await self._denied.get()
-            if subject in detail.lower():
-                raise Denied(f"the server denies {self._creds.user} his own durable: {detail}")
-            _log.warning("denied by the server: %s", detail)
+            await self._until_woken_or_due()
+            async with self._turn:
+                is_through = await self._work_off(stop)
+                if self._is_recovered and not stop.is_set():
+                    is_through = await self._tend(stop) and is_through
+            is_done = is_through and self._is_drained and not self._wake.is_set()
+            self._is_busy = not is_done
+            if is_done and self._catch_up is not None and not stop.is_set():
+                self._report("caught_up", self._catch_up.as_dict())
+                self._catch_up = None
+                if until_drained:
+                    stop.set()
+            if stop.is_set():
+                # What comes now is decided by the next run.
+                self._is_busy = True
+                return
 
-    async def _receive(
-        self, link: Link, feed: Feed, backlog: Backlog, stop: asyncio.Event, *, until_drained: bool
-    ) -> None:
-        fresh, is_catching_up = 0, True
-        measured_at = _now()
-        async with contextlib.aclosing(feed.batches(idle_s=_IDLE_S)) as batches:
-            async for batch in batches:
-                kept, new = await self._keep(feed, batch)
-                fresh += new
-                backlog = backlog.after(kept)
-                if backlog.is_drained(_now()):
-                    outcomes = await self._settle(stop)
-                    if is_catching_up:
-                        self._report("caught_up", {"missed": fresh, "outcomes": dict(Counter(outcomes))})
-                        is_catching_up = False
-                    if until_drained:
-                        return
-                if stop.is_set():
-                    return
-                if _now() - measured_at > _MEASURE_EVERY:
-                    measured_at = _now()
-                    await self._measure_again(link)
+    async def _until_woken_or_due(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LISTEN_EVERY_S):
+                await self._wake.wait()
+        self._wake.clear()
 
-    async def _measure_again(self, link: Link) -> None:
-        """Follow the clocks: a laptop that slept may be off. A server that is away leaves the last measure standing."""
+    async def _work_off(self, stop: asyncio.Event) -> bool:
+        """Hand over what is decided, then decide all that is undecided, as long as nothing earlier is on its way.
+
+        False: the engine is silent, and something is left for the next turn.
+        """
+        decided, self._decided = self._decided, None
+        if decided is not None:
+            self._tell(await self._desk.finish(decided))
+        if self._is_drained and not self._is_recovered:
+            # Not before: an order that was never handed over may have been withdrawn meanwhile.
+            for recovered in await self._desk.recover():
+                self._report("recovered", recovered.as_dict())
+            self._is_recovered = True
+        return await self._all_told(self._desk.settle(), stop)
+
+    async def _all_told(self, settling: AsyncGenerator[Settled, None], stop: asyncio.Event) -> bool:
+        """Decide and tell until nothing is left, a stop, or something earlier is on its way; False: engine silent."""
+        async with contextlib.aclosing(settling):
+            try:
+                while self._is_drained and not stop.is_set():
+                    self._tell(await anext(settling))
+                    # Deciding may never wait: without a turn for the others, a stop is not heard, pings go unanswered.
+                    await asyncio.sleep(0)
+            except StopAsyncIteration:
+                return True
+            except EngineSilent:
+                return False
+        return True
+
+    # What is no signal ------------------------------------------------------------------------------------------
+
+    async def _tend(self, stop: asyncio.Event) -> bool:
+        """Hear what the friend said, and look after what is open, each when it is due. False: the engine is silent."""
+        now = asyncio.get_running_loop().time()
+        if now - self._listened_at < _LISTEN_EVERY_S:
+            return True
+        self._listened_at = now
+        is_through = await self._heard(stop)
+        if not self._is_tending_due(now) and not await self._disk.run(self._desk.is_closing):
+            return is_through
+        self._tended_at = now
         try:
-            await self._measured(link)
-        except (Denied, DurableMissing, StreamMissing):
-            raise
-        except LinkError as error:
-            _log.info("the server's clock could not be read: %s", error.message)
+            await self._desk.tend(may_enter=self._is_drained)
+        except EngineSilent:
+            return False
+        self._receiver.wake_feedback()
+        return is_through
 
-    async def _settle(self, stop: asyncio.Event) -> list[str]:
-        """Decide all that is undecided, or until asked to stop; returns the label of each outcome."""
-        labels = []
-        async with contextlib.aclosing(self._desk.settle()) as settling:
-            async for settled in settling:
-                self._report("decision", settled.as_dict())
-                labels.append(settled.label)
-                # Deciding never waits: without a turn for the others, a stop is not heard and pings go unanswered.
-                await asyncio.sleep(0)
-                if stop.is_set():
-                    break
-        return labels
+    def _is_tending_due(self, now: float) -> bool:
+        since = now - self._tended_at
+        return since >= _TEND_AT_LEAST_S or (since >= _TEND_EVERY_S and now - self._told_at >= _QUIET_S)
 
-    async def _keep(self, feed: Feed, batch: Sequence[Delivery]) -> tuple[list[Delivery], int]:
-        """Journal a batch in one commit, then acknowledge it. Returns what was kept, and how many were new."""
-        if not batch:
-            return [], 0
-        now = _now()
-        found = batch_sorted(batch, self._keys, now, is_doubtful=now < self._doubt_until)
-        if found.held:
-            _log.info("%d messages are signed by a key that is not known yet; they will come again", found.held)
-        if not found.pairs:
-            return [], 0
-        recorded = await asyncio.get_running_loop().run_in_executor(self._disk, self._record, found)
-        aside = {each.stream_seq: each for each in recorded.set_aside}
-        await feed.ack(message for message, arrival in found.pairs if arrival.stream_seq not in aside)
-        for message, arrival in found.pairs:
-            if arrival.stream_seq in aside:
-                await feed.terminate(message, aside[arrival.stream_seq].code)
-        for each in recorded.set_aside:
-            self._report("parked", {"seq": each.stream_seq, "code": each.code, "detail": each.detail})
-        self._follow(found.keys)
-        return [message for message, _ in found.pairs], recorded.new
+    async def _heard(self, stop: asyncio.Event) -> bool:
+        for row in await self._disk.run(self._questions.ended):
+            self._report("approval_ended", ending_dict(row))
+        return await self._all_told(self._desk.settle_approved(), stop)
 
-    def _record(self, found: Sorted) -> Recorded:
-        arrivals = [arrival for _, arrival in found.pairs]
-        meta = {_KEYS: found.keys.text} if found.keys is not self._keys else {}
-        return self._journal.record(arrivals, meta=meta)
-
-    def _follow(self, keys: KeyChain) -> None:
-        for switch in keys.switches[len(self._keys.switches) :]:
-            self._report("key_changed", {"seq": switch.stream_seq, "publisher_key": keys.current.public_key})
-        self._keys = keys
-
-    def _on_notice(self, notice: LinkNotice) -> None:
-        if notice.event is LinkEvent.DENIED:
-            self._denied.put_nowait(notice.detail)
-        elif notice.event in (LinkEvent.DISCONNECTED, LinkEvent.RECONNECTED) and self._is_online:
-            if self._feed is not None and notice.event is LinkEvent.DISCONNECTED:
-                self._feed.on_disconnect()
-            elif self._feed is not None:
-                self._feed.on_reconnect()
-                self._doubt_until = _now() + IN_FLIGHT
-            self._note(notice.event.value, {"detail": notice.detail})
-
-    def _note(self, state: str, facts: dict[str, Any]) -> None:
-        """Report a change of the link, and keep it for `status`."""
-        self._journal.set_link_state(LinkState(state, _now()))
-        self._report(state, facts)
+    def _tell(self, settled: Settled) -> None:
+        self._told_at = asyncio.get_running_loop().time()
+        self._report("decision", settled.as_dict())
+        if settled.trades_withdrawn:
+            self._report("retracted_after_trade", settled.withdrawn_dict())
+        if self._catch_up is not None:
+            self._catch_up.counts[settled.label] += 1
+        self._receiver.wake_feedback()
 
 
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
-
-
-def skew_s(server_time: object, local: datetime) -> float | None:
-    """Seconds that the local clock is ahead of the server's; None when the server's time cannot be read."""
-    if not isinstance(server_time, str):
+def _live(found: Sorted) -> Stored | None:
+    """The first signal of a batch, when nothing else in the batch has a say in it."""
+    arrivals = [arrival for _, arrival in found.pairs]
+    signals = sorted((each for each in arrivals if each.signal is not None), key=lambda each: each.stream_seq)
+    if not signals or any(each.control is not None for each in arrivals):
         return None
-    try:
-        # The server prints nanoseconds; six digits are what a datetime holds.
-        head, _, fraction = server_time.rstrip("Z").partition(".")
-        server = datetime.fromisoformat(head).replace(tzinfo=UTC) + timedelta(seconds=float(f"0.{fraction or 0}"))
-    except ValueError:
+    ids = Counter(each.signal.signal_id for each in signals if each.signal is not None)
+    first = signals[0]
+    if first.signal is None or ids[first.signal.signal_id] > 1:
         return None
-    return round((local - server).total_seconds(), 3)
+    return Stored(first.stream_seq, first.subject, first.payload, first.received_at, first.signal)
+
+
+def _aside(kept: Kept) -> Counter[str]:
+    parked = {each.stream_seq for each in kept.set_aside}
+    return Counter({CONTROL: _controls(kept.new, parked), PARKED: len(parked)})
+
+
+def _controls(new: Sequence[Arrival], parked: set[int]) -> int:
+    return sum(each.signal is None and each.stream_seq not in parked for each in new)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from signal_admin.server.orphan import orphan_of
 from signal_admin.up import Up, UpSettings, brought_up
@@ -25,6 +26,12 @@ from signal_admin.users import add_user, entitlement_from
 from signal_contract.creds import read_creds
 from signal_contract.delivery import LinkNotice
 from signal_contract.link import Link
+
+# What is piped is as wide as this says; pytest-xdist says 80, and paths of tests are long.
+os.environ["COLUMNS"] = "200"
+# A time limit on one example fails on a busy machine and says nothing about the code.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 async def until(condition: Callable[[], bool], *, what: str, timeout_s: float = 10.0) -> None:

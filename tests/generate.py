@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,10 +21,15 @@ from signal_contract.model import (
     Session,
     Signal,
 )
-from subscriber_agent.config import allowed_text, example_yaml
+from subscriber_agent.accounting.book import Book
+from subscriber_agent.receiving.link_state import TABLE
 from subscriber_agent.risk.checks import CHECKS, Scope
 from subscriber_agent.risk.codes import CODE_MEANING
+from subscriber_agent.risk.decide import decide
 from subscriber_agent.risk.limits import Limits
+from subscriber_agent.risk.market import Market as RiskMarket
+from subscriber_agent.settings.example import example_yaml, schema_json
+from subscriber_agent.settings.fields import allowed_text
 
 ROOT = Path(__file__).resolve().parent.parent
 AT = datetime(2026, 1, 2, 14, 30, tzinfo=UTC)
@@ -94,30 +100,96 @@ def refusal_codes() -> str:
     return _table(("code", "meaning"), *((f"`{code}`", text) for code, text in CODE_MEANING.items()))
 
 
+def _default(value: object) -> str:
+    if isinstance(value, tuple | dict):
+        return ", ".join(value)
+    return str(value).lower()
+
+
+# The names carry the units; the first that fits counts.
+_UNITS = {"_s": "s", "_s_by_catalyst": "s", "_percent": "%", "_usd": "USD", "_quantity": "shares"}
+
+
+def _unit(name: str) -> str:
+    return next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), "")
+
+
 def risk_settings() -> str:
     rows = (
         (
             f"`{name}`",
-            ", ".join(each.default) if isinstance(each.default, tuple) else str(each.default).lower(),
+            _default(each.default),
+            _unit(name),
             allowed_text(each),
             each.description or "",
         )
         for name, each in Limits.model_fields.items()
     )
-    return _table(("setting", "default", "allowed", "what it does"), *rows)
+    return _table(("setting", "default", "unit", "allowed", "what it does"), *rows)
 
 
 def risk_checks() -> str:
     applies = {Scope.ALL: "everything", Scope.ENTRY: "entries", Scope.EXIT: "exits"}
-    rows = ((str(n), each.name, applies[each.scope]) for n, each in enumerate(CHECKS, 1))
-    return _table(("#", "check", "meets"), *rows)
+    rows = (
+        (str(n), each.name, applies[each.scope], ", ".join(f"`{code}`" for code in each.codes))
+        for n, each in enumerate(CHECKS, 1)
+    )
+    return _table(("#", "check", "meets", "codes"), *rows)
+
+
+def sizing_examples() -> str:
+    """What each method makes of one and the same entry, by the code itself."""
+    signal = golden_signals()["signal_v1_buy"].model_copy(
+        update={
+            "reference_price": Decimal(5),
+            "stop_price": Decimal("4.75"),
+            "target_price": Decimal(6),
+            "suggested_size_fraction": Decimal("0.03"),
+        }
+    )
+    rows = ((f"`{name}`", sums, _first_size(signal, name)) for name, sums in _SUMS.items())
+    return _table(("`sizing`", "with the defaults", "comes to"), *rows)
+
+
+# Equity 10,000 USD, a buy at 5.00 with stop 4.75 and target 6.00, confidence 0.92, suggested share 0.03.
+_SUMS = {
+    "fixed_usd": "500 USD ÷ 5.00",
+    "percent_of_equity": "5 % of 10,000 = 500 USD ÷ 5.00",
+    "risk_per_trade": "0.5 % of 10,000 = 50 USD may be lost ÷ (5.00 − 4.75)",
+    "suggested": "0.03 × 1 × 10,000 = 300 USD ÷ 5.00",
+    "kelly": "p 0.55, gain 1.00, loss 0.25: 0.25 × (0.55 × 1.00 − 0.45 × 0.25) ÷ 1.00 = 10.9 %, "
+    "at most 5 % = 500 USD ÷ 5.00",
+}
+
+
+def _first_size(signal: Signal, sizing: str) -> str:
+    """What the check `order size` lets through, before the caps."""
+    limits = Limits.model_validate({"sizing": sizing})
+    market = RiskMarket(engine="paper", is_paper=True, latest_revision=1, session=Session.REGULAR)
+    checks = decide(signal, Book(cash=Decimal(10_000)), limits, market, signal.published_at, show_all=True).checks
+    return next(each.observed for each in checks if each.name == "order size").split(" at ")[0]
+
+
+def risk_words() -> str:
+    """What the checks say, by the cases that the agent's tests have."""
+    sys.path.insert(0, str(ROOT / "tests/unit/agent"))
+    from word_cases import words_document
+
+    return json.dumps(words_document(), indent=1, ensure_ascii=False) + "\n"
+
+
+def link_states() -> str:
+    rows = ((f"`{state}`", reason, "signals flow" if state.is_flowing else "alert") for state, _, reason in TABLE)
+    return _table(("state", "the first that holds", "when it lasts"), *rows)
 
 
 BLOCKS = {
+    "link states": link_states,
     "exit codes": exit_codes,
     "refusal codes": refusal_codes,
     "risk settings": risk_settings,
     "risk checks": risk_checks,
+    "sizing examples": sizing_examples,
 }
 
 
@@ -133,11 +205,13 @@ def with_blocks(text: str) -> str:
 def generated_files() -> dict[Path, bytes]:
     """Every generated file with its content."""
     files = {ROOT / "tests/unit/golden" / f"{name}.json": encode(each) for name, each in golden_signals().items()}
+    files[ROOT / "tests/unit/golden/risk_words.json"] = risk_words().encode()
     schema = json.dumps(Signal.model_json_schema(), indent=2, sort_keys=True) + "\n"
     files[ROOT / "config/schema/signal.v1.schema.json"] = schema.encode()
     files[ROOT / "config/agent.example.yaml"] = example_yaml().encode()
+    files[ROOT / "config/schema/agent.v1.schema.json"] = schema_json().encode()
     files[ROOT / "docs/permissions.md"] = permissions_markdown().encode()
-    for name in ("README.md", "docs/risk.md"):
+    for name in ("README.md", "docs/risk.md", "docs/delivery.md"):
         files[ROOT / name] = with_blocks((ROOT / name).read_text(encoding="utf-8")).encode()
     return files
 

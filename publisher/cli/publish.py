@@ -19,10 +19,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from publisher.cli.tally import Sent, Tally, exit_code_of, problems_of, render_not_sent, render_sent, sent_from
+from publisher.entry import Receipt
+from publisher.gate import Gate
+from publisher.intake.follow import outcome_of
 from publisher.intake.lines import Line, lines_from
-from publisher.intake.outcome import Outcome, Refused
 from publisher.intake.record import Intake
-from publisher.outbox import Receipt
+from publisher.intake.rules import Rules, read_rules
 from publisher.relay import Drained
 from publisher.service import SignalPublisher
 from publisher.settings import default_data_dir, read_settings
@@ -46,6 +48,7 @@ class PublishRequest:
     data: Path | None
     is_drill: bool
     timeout_s: float
+    is_approved: bool = False
 
     @property
     def is_pipe(self) -> bool:
@@ -61,39 +64,57 @@ def answer_publish(request: PublishRequest, *, is_dry: bool, as_json: bool) -> N
     envelope = Envelope(
         _COMMAND,
         {"file": request.file, "drill": request.is_drill, **sent.as_dict(), **tally.as_dict()},
-        exit_code_of(tally, sent.failure),
-        problems_of(tally, sent.failure, sent.waiting),
+        exit_code_of(tally, sent.failure, sent.replaced),
+        problems_of(tally, sent.failure, sent.waiting, sent.replaced),
     )
     finish(envelope, as_json=as_json, render=lambda out: render_sent(out, tally, sent))
 
 
 def _publish(request: PublishRequest, tally: Tally) -> Sent:
-    settings = read_settings(request.data or default_data_dir(), now=datetime.now(UTC))
+    data = request.data or default_data_dir()
+    settings, rules = read_settings(data, now=datetime.now(UTC)), read_rules(data)
     publisher = SignalPublisher(settings)
+    # A file is chosen by a person and has an end; what comes through a pipe is a classifier, and may run away.
+    gate = Gate(publisher, settings, is_capped=request.is_pipe, is_approved=request.is_approved)
     with _opened(request) as lines, asyncio.Runner() as runner:
         runner.run(publisher.__aenter__())
         try:
-            drained = _pump(request, tally, lines, publisher, runner)
+            runner.run(gate.__aenter__())
+            drained = _pump(_Run(request, rules, tally, publisher, gate, runner), lines)
             own = {each.message_id: each for each in publisher.receipts}
             found = runner.run(_receipts_found(publisher, [key for key in tally.drafts if key not in own]))
+            replaced = publisher.replaced
         except KeyboardInterrupt:
             say("stopped: what was read so far is safe in the outbox and goes out at the next publish")
             raise
         finally:
+            runner.run(gate.__aexit__())
             runner.run(publisher.__aexit__())
-    return sent_from(tally, own, found, drained.waiting, drained.failure)
+    return replace(sent_from(tally, own, found, drained.waiting, drained.failure), replaced=replaced)
 
 
-def _pump(
-    request: PublishRequest, tally: Tally, lines: Iterator[Line], publisher: SignalPublisher, runner: asyncio.Runner
-) -> Drained:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What a run works with."""
+
+    request: PublishRequest
+    rules: Rules
+    tally: Tally
+    publisher: SignalPublisher
+    gate: Gate
+    runner: asyncio.Runner
+
+
+def _pump(run: _Run, lines: Iterator[Line]) -> Drained:
     drained: Drained | None = None
-    while batch := list(islice(lines, 1 if request.is_pipe else _BATCH)):
-        submitted = runner.run(publisher.submit_many(list(_signals(batch, request, tally))))
-        tally.new.update(each.message_id for each in submitted if each.is_new)
-        drained = runner.run(_flush(request, drained, publisher))
+    while batch := list(islice(lines, 1 if run.request.is_pipe else _BATCH)):
+        drafts = list(_drafts(batch, run.request, run.rules, run.tally))
+        fates = run.runner.run(run.gate.take([signal for _, signal in drafts]))
+        for (number, _), fate in zip(drafts, fates, strict=True):
+            run.tally.note(number, fate)
+        drained = run.runner.run(_flush(run.request, drained, run.publisher))
     # An empty input still sends what an earlier run left behind.
-    return drained or runner.run(publisher.flush(request.timeout_s))
+    return drained or run.runner.run(run.publisher.flush(run.request.timeout_s))
 
 
 async def _flush(request: PublishRequest, before: Drained | None, publisher: SignalPublisher) -> Drained:
@@ -105,17 +126,12 @@ async def _flush(request: PublishRequest, before: Drained | None, publisher: Sig
     return replace(before, waiting=(await publisher.counts()).pending)
 
 
-def _signals(batch: list[Line], request: PublishRequest, tally: Tally) -> Iterator[Signal]:
+def _drafts(batch: list[Line], request: PublishRequest, rules: Rules, tally: Tally) -> Iterator[tuple[int, Signal]]:
     for line in batch:
-        signal = tally.add(line.number, _outcome(line, request))
+        intake = Intake(datetime.now(UTC), is_drill=request.is_drill, rules=rules)
+        signal = tally.add(line.number, outcome_of(line, intake))
         if signal is not None:
-            yield signal
-
-
-def _outcome(line: Line, request: PublishRequest) -> Outcome:
-    if isinstance(line.content, Refused):
-        return line.content
-    return Intake(datetime.now(UTC), is_drill=request.is_drill).outcome(line.content)
+            yield line.number, signal
 
 
 async def _receipts_found(publisher: SignalPublisher, message_ids: list[str]) -> dict[str, Receipt | None]:
@@ -123,9 +139,10 @@ async def _receipts_found(publisher: SignalPublisher, message_ids: list[str]) ->
 
 
 def _answer_dry(request: PublishRequest, *, as_json: bool) -> NoReturn:
-    tally = Tally()
+    tally, rules = Tally(), read_rules(request.data or default_data_dir())
     with _opened(request) as lines:
-        signals = list({each.message_id: each for each in _signals_of_all(lines, request, tally)}.values())
+        drafts = (each for line in lines for _, each in _drafts([line], request, rules, tally))
+        signals = list({each.message_id: each for each in drafts}.values())
     data = {
         "file": request.file,
         "drill": request.is_drill,
@@ -152,11 +169,6 @@ def _row(signal: Signal) -> tuple[object, ...]:
     expires = f"{signal.expires_at:%Y-%m-%d %H:%M}Z" if signal.expires_at is not None else None
     price = signal.reference_price
     return (signal.action.value, signal.ticker, signal.catalyst, signal.confidence, price, expires)
-
-
-def _signals_of_all(lines: Iterator[Line], request: PublishRequest, tally: Tally) -> Iterator[Signal]:
-    for line in lines:
-        yield from _signals([line], request, tally)
 
 
 @contextmanager

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
 
+from publisher.entry import Receipt, Replaced
+from publisher.gate import Fate
+from publisher.guard import GuardCode
 from publisher.intake.outcome import Draft, Dropped, Outcome, Refused
-from publisher.outbox import Receipt
 from signal_contract.envelope import Problem
 from signal_contract.errors import CatalystError, ExitCode
 from signal_contract.model import Signal
@@ -29,16 +31,29 @@ class RefusedLine:
         return {"line": self.line, "code": self.refused.code.value, "reason": self.refused.reason}
 
 
+@dataclass(frozen=True, slots=True)
+class KeptBack:
+    """A line whose signal did not go into the outbox: MERGED, RATE_CAPPED, HELD or REJECTED."""
+
+    line: int
+    fate: Fate
+
+    def as_dict(self) -> dict[str, Any]:
+        fate = self.fate
+        return {"line": self.line, "code": fate.code, "signal_id": fate.signal.signal_id, "reason": fate.reason}
+
+
 @dataclass(slots=True)
 class Tally:
     """Counts while lines are read; `drafts` holds message ids in the order of their lines, `new` those that the
-    outbox had not known."""
+    outbox had not known. What the gate keeps back is in `kept_back` and no draft any more."""
 
     lines: int = 0
     drafts: list[str] = field(default_factory=list)
     new: set[str] = field(default_factory=set)
     dropped: Counter[str] = field(default_factory=Counter)
     refused: list[RefusedLine] = field(default_factory=list)
+    kept_back: list[KeptBack] = field(default_factory=list)
 
     def add(self, line: int, outcome: Outcome) -> Signal | None:
         """Count one outcome; the signal to publish, if there is one."""
@@ -53,11 +68,25 @@ class Tally:
                 self.refused.append(RefusedLine(line, outcome))
         return None
 
+    def note(self, line: int, fate: Fate) -> None:
+        """Count what the gate did with the signal of a line."""
+        if fate.code == "ACCEPTED":
+            self.new.add(fate.signal.message_id)
+        elif not fate.is_in_outbox:
+            self.drafts.remove(fate.signal.message_id)
+            self.kept_back.append(KeptBack(line, fate))
+
+    @property
+    def capped(self) -> int:
+        """How many signals were over the cap per minute."""
+        return sum(1 for each in self.kept_back if each.fate.code == GuardCode.RATE_CAPPED)
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "lines": self.lines,
             "dropped": {"total": self.dropped.total(), "by_reason": dict(self.dropped.most_common())},
             "refused": [each.as_dict() for each in self.refused],
+            "kept_back": [each.as_dict() for each in self.kept_back],
         }
 
 
@@ -72,6 +101,7 @@ class Sent:
     first_sequence: int | None
     last_sequence: int | None
     failure: CatalystError | None = None
+    replaced: tuple[Replaced, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         names = ("published", "duplicates", "from_earlier", "waiting", "first_sequence", "last_sequence")
@@ -110,16 +140,18 @@ def sent_from(
     )
 
 
-def exit_code_of(tally: Tally, failure: CatalystError | None) -> ExitCode:
-    """Trouble with the server outranks refused lines: it is what a supervisor acts on."""
+def exit_code_of(tally: Tally, failure: CatalystError | None, replaced: Sequence[Replaced] = ()) -> ExitCode:
+    """Trouble with the server outranks refused lines and a lost outbox: it is what a supervisor acts on."""
     if failure is not None:
         return failure.exit_code
-    return ExitCode.PARTIAL if tally.refused else ExitCode.OK
+    return ExitCode.PARTIAL if tally.refused or tally.capped or replaced else ExitCode.OK
 
 
-def problems_of(tally: Tally, failure: CatalystError | None, waiting: int) -> tuple[Problem, ...]:
-    """The answer's errors: what stopped the sending, then that lines were refused."""
-    problems = []
+def problems_of(
+    tally: Tally, failure: CatalystError | None, waiting: int, replaced: Sequence[Replaced] = ()
+) -> tuple[Problem, ...]:
+    """The answer's errors: a damaged outbox, what stopped the sending, then that lines were refused."""
+    problems = [Problem.from_error(each.error) for each in replaced]
     if failure is not None:
         noun = "signal is" if waiting == 1 else "signals are"
         verb = "goes" if waiting == 1 else "go"
@@ -131,6 +163,14 @@ def problems_of(tally: Tally, failure: CatalystError | None, waiting: int) -> tu
                 "LINES_REFUSED",
                 f"{len(tally.refused)} of {tally.lines} lines were refused; the others were not held up by them",
                 "Correct them and publish the file again: what went out already is not sent twice.",
+            )
+        )
+    if tally.capped:
+        problems.append(
+            Problem(
+                GuardCode.RATE_CAPPED.value,
+                f"{tally.capped} signals were over the cap per minute and did not go out",
+                "Is the classifier running away? Publish them from a file if they are right, or raise the cap.",
             )
         )
     return tuple(problems)
@@ -145,6 +185,11 @@ def render_sent(out: Console, tally: Tally, sent: Sent) -> None:
     _row(out, "duplicates", sent.duplicates, "in the stream or the outbox already" if sent.duplicates else "")
     if sent.waiting:
         _row(out, "waiting", sent.waiting, "safe in the outbox")
+    if tally.kept_back:
+        counted = Counter(each.fate.code for each in tally.kept_back).most_common()
+        _row(out, "kept back", len(tally.kept_back), ", ".join(f"{code} {count}" for code, count in counted))
+    for each in tally.kept_back[:_SHOWN]:
+        out.print(f"  line {each.line}: {each.fate.code}: {each.fate.reason}", markup=False)
     render_not_sent(out, tally)
 
 

@@ -13,8 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from publisher.decay import time_to_live
-from publisher.intake.choice import action_without_signal, all_catalysts, catalyst_for, hits_from
+from publisher.intake.choice import action_without_signal, all_catalysts, catalyst_for, hits_from, is_avoided
 from publisher.intake.outcome import Draft, Dropped, Outcome, RefusalCode, Unusable
 from publisher.intake.repair import (
     fraction_from_percent,
@@ -28,6 +27,7 @@ from publisher.intake.repair import (
     url_from,
     within,
 )
+from publisher.intake.rules import Rules
 from signal_contract.codec import signal_id_from, violations_text
 from signal_contract.model import (
     Action,
@@ -37,6 +37,7 @@ from signal_contract.model import (
     Market,
     News,
     Priority,
+    Session,
     Signal,
 )
 
@@ -56,37 +57,118 @@ class _Prices:
     size_fraction: Decimal | None = None
 
 
-def outcome_from_merged(record: Record, *, now: datetime, classifier_version: str) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for every item of a run: the publish time, the classifier's version, the operator's rules."""
+
+    now: datetime
+    version: str
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """One item of the bot's main path, in plain values: the news, its score, and the trading signal if there is one.
+
+    `published_at` is the news time (None: not known). `classified_at` is needed only without a trading signal, which
+    has a time of its own. `is_for_the_record`: the bot itself does not act on it.
+    """
+
+    item: Record
+    scored: Record
+    trade: Record | None
+    published_at: datetime | None
+    classified_at: datetime | None = None
+    session: Session | None = None
+    reference: Decimal | None = None
+    is_for_the_record: bool = False
+
+
+def outcome_from_merged(record: Record, terms: Terms) -> Outcome:
     """`{news_item, scored_item, trading_signal | null, no_signal_reason}`; raises Unusable."""
     item = _object(record, "news_item")
-    if (dropped := _demo(item)) is not None:
+    if (dropped := demo_drop(item)) is not None:
         return dropped
     if record.get("trading_signal") is None:
         reason = text_from(record.get("no_signal_reason"), 64) or "no_trading_signal"
         return Dropped(reason, "the classifier made no trading signal")
     scored, trade = _object(record, "scored_item"), _object(record, "trading_signal")
-    action = _action(trade.get("action"))
-    classified_at = instant_from(trade.get("timestamp"), "trading_signal.timestamp")
-    hits = hits_from(scored.get("keyword_hits", scored.get("keywords")))
-    signal = _signal(
+    return outcome_from_parts(Parts(item, scored, trade, instant_from(item.get("ts"), "news_item.ts")), terms)
+
+
+def outcome_from_parts(parts: Parts, terms: Terms) -> Outcome:
+    """The signal of one scored item; raises Unusable.
+
+    Without a trading signal there is none, but for AVOID news when the operator wants that as `watch`.
+    """
+    if (dropped := demo_drop(parts.item)) is not None:
+        return dropped
+    if parts.trade is None:
+        return _without_trade(parts, terms)
+    trade, upstream = parts.trade, _action(parts.trade.get("action"))
+    prices = _prices(trade, upstream, parts.reference)
+    meta = _meta(trade)
+    action = upstream
+    if parts.is_for_the_record:
+        # Its own bot would not act on it: a friend's must not either.
+        action, prices = Action.WATCH, _Prices(prices.reference)
+        meta |= {"record_only": "true", "upstream_action": upstream.value}
+    return _draft(
+        parts,
+        terms,
         action=action,
-        ticker=_one_ticker(item, trade),
-        hits=hits,
+        ticker=_one_ticker(parts.item, trade),
         confidence=_confidence(trade.get("confidence")),
-        score=number_from(scored.get("source_weight", scored.get("score")), "scored_item.source_weight"),
-        sentiment=_sentiment(scored.get("sentiment"), "scored_item.sentiment"),
-        prices=_prices(trade, action),
-        news=_news(item, instant_from(item.get("ts"), "news_item.ts")),
-        market=_market(scored, item),
-        classified_at=classified_at,
-        now=now,
-        classifier=_classifier(classifier_version, item, scored),
-        meta=_meta(trade),
+        prices=prices,
+        classified_at=instant_from(trade.get("timestamp"), "trading_signal.timestamp"),
+        meta=meta,
     )
-    return Draft(signal)
 
 
-def outcome_from_accepted(record: Record, *, now: datetime, classifier_version: str) -> Outcome:
+def _without_trade(parts: Parts, terms: Terms) -> Outcome:
+    if not is_avoided(_hits(parts.scored)) or parts.classified_at is None:
+        return Dropped("no_trading_signal", "the classifier made no trading signal")
+    if not terms.rules.avoid_as_watch:
+        return Dropped("avoid_catalyst", "the news says to keep away")
+    meta = {"stance": "avoid"} | ({"record_only": "true"} if parts.is_for_the_record else {})
+    return _draft(
+        parts,
+        terms,
+        action=Action.WATCH,
+        ticker=ticker_from(parts.item.get("ticker")),
+        confidence=Decimal(0),
+        prices=_Prices(parts.reference),
+        classified_at=parts.classified_at,
+        meta=meta,
+    )
+
+
+def _draft(parts: Parts, terms: Terms, **chosen: Any) -> Draft:
+    scored = parts.scored
+    return Draft(
+        _signal(
+            hits=_hits(scored),
+            score=number_from(scored.get("source_weight", scored.get("score")), "scored_item.source_weight"),
+            sentiment=_sentiment(scored.get("sentiment"), "scored_item.sentiment"),
+            news=_news(parts.item, parts.published_at),
+            market=_market(scored, parts.item, session=parts.session),
+            terms=terms,
+            classifier=_classifier(terms.version, parts.item, scored, degraded=is_degraded(scored)),
+            **chosen,
+        )
+    )
+
+
+def _hits(scored: Record) -> list[str]:
+    return hits_from(scored.get("keyword_hits", scored.get("keywords")))
+
+
+def is_degraded(scored: Record) -> bool:
+    """Whether the bot's classifier says so, or answered with its fallback, which knows keywords and a score only."""
+    return scored.get("degraded") is True or ("source_weight" not in scored and "keyword_hits" not in scored)
+
+
+def outcome_from_accepted(record: Record, terms: Terms) -> Outcome:
     """A line of `accepted_items.jsonl`, which holds no trading signal; raises Unusable.
 
     It is published as `watch`, or as `close` on distress news. `ts` is the log's time: it says when the item was
@@ -94,13 +176,13 @@ def outcome_from_accepted(record: Record, *, now: datetime, classifier_version: 
     """
     if record["accepted"] is not True:
         return Dropped("not_accepted", "the classifier did not accept the item")
-    if (dropped := _demo(record)) is not None:
+    if (dropped := demo_drop(record)) is not None:
         return dropped
     scored = _object(record, "cls")
     if record.get("ticker") is None:
         return Dropped("no_ticker", "the item names no ticker")
     hits = hits_from(scored.get("keywords"))
-    action = action_without_signal(hits)
+    action = action_without_signal(hits, avoid_as_watch=terms.rules.avoid_as_watch)
     if action is None:
         return Dropped("avoid_catalyst", "the news says to keep away")
     classified_at = instant_from(record.get("ts"), "ts")
@@ -115,8 +197,8 @@ def outcome_from_accepted(record: Record, *, now: datetime, classifier_version: 
         news=_news(record, None),
         market=_market(scored, record),
         classified_at=classified_at,
-        now=now,
-        classifier=_classifier(classifier_version, record, scored),
+        terms=terms,
+        classifier=_classifier(terms.version, record, scored),
         meta={"shape": "accepted_items"},
     )
     return Draft(signal)
@@ -130,7 +212,7 @@ def _signal(
     prices: _Prices,
     news: News,
     classified_at: datetime,
-    now: datetime,
+    terms: Terms,
     **rest: Any,
 ) -> Signal:
     catalyst = catalyst_for(action, hits)
@@ -150,10 +232,11 @@ def _signal(
         suggested_size_fraction=prices.size_fraction,
         news=news,
         classified_at=classified_at,
-        published_at=now,
+        published_at=terms.now,
         # Counted from the classification, not from the news: a back-filled item would expire before it is born.
-        expires_at=classified_at + time_to_live(catalyst) if action.is_entry else None,
-        priority=Priority.NORMAL,
+        expires_at=classified_at + terms.rules.time_to_live(catalyst) if action.is_entry else None,
+        # An exit on distress is worth more than an entry every second earlier.
+        priority=Priority.FLASH if action is Action.CLOSE else Priority.NORMAL,
         **rest,
     )
 
@@ -165,7 +248,8 @@ def _object(record: Record, name: str) -> Record:
     return value
 
 
-def _demo(item: Record) -> Dropped | None:
+def demo_drop(item: Record) -> Dropped | None:
+    """The drop of what the bot makes up for its own tests, else None."""
     source = item.get("source")
     is_demo = isinstance(source, str) and source.strip().lower() in NEVER_PUBLISHED_SOURCES
     return Dropped("demo_source", "demo and test items are never published") if is_demo else None
@@ -196,9 +280,10 @@ def _sentiment(value: Any, name: str) -> Decimal | None:
     return within(value, name, -1, 1, code=RefusalCode.SENTIMENT_INVALID)
 
 
-def _prices(trade: Record, action: Action) -> _Prices:
+def _prices(trade: Record, action: Action, last: Decimal | None) -> _Prices:
     current = trade.get("current_price")
     reference = price_from(trade.get("entry_price") if current is None else current, "trading_signal.current_price")
+    reference = last if reference is None else reference
     if not action.is_entry:
         return _Prices(reference)
     if reference is None:
@@ -228,11 +313,12 @@ def _news(item: Record, published_at: datetime | None) -> News:
     )
 
 
-def _market(*sources: Record) -> Market:
+def _market(*sources: Record, session: Session | None = None) -> Market:
     def found(name: str) -> Any:
         return next((each[name] for each in sources if each.get(name) is not None), None)
 
     return Market(
+        session=session,
         rvol=number_from(found("rvol"), "rvol"),
         market_cap_usd=number_from(found("market_cap"), "market_cap"),
         sector=text_from(found("sector"), 64),
@@ -246,10 +332,10 @@ def _market(*sources: Record) -> Market:
     )
 
 
-def _classifier(version: str, *sources: Record) -> Classifier:
+def _classifier(version: str, *sources: Record, degraded: bool = False) -> Classifier:
     has_llm = any(key.startswith("llm_") and value is not None for each in sources for key, value in each.items())
     mode = ClassifierMode.LLM if has_llm else ClassifierMode.KEYWORD
-    return Classifier(name=CLASSIFIER_NAME, version=version, mode=mode, degraded=False)
+    return Classifier(name=CLASSIFIER_NAME, version=version, mode=mode, degraded=degraded)
 
 
 def _meta(trade: Record) -> dict[str, str]:

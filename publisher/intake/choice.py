@@ -35,11 +35,19 @@ def catalyst_for(action: Action, hits: list[str]) -> str:
     return leading_catalyst(_with_stance(hits, Stance.CLOSE) or hits)
 
 
-def action_without_signal(hits: list[str]) -> Action | None:
-    """What an item without a trading signal stands for: `close` on distress, nothing on AVOID news, else `watch`."""
+def is_avoided(hits: list[str]) -> bool:
+    """Whether the news says to keep away."""
+    return CATALYSTS[leading_catalyst(hits)].stance is Stance.AVOID
+
+
+def action_without_signal(hits: list[str], *, avoid_as_watch: bool = False) -> Action | None:
+    """What an item without a trading signal stands for: `close` on distress, else `watch`.
+
+    On AVOID news nothing, or `watch` when the operator asked for it.
+    """
     stance = CATALYSTS[leading_catalyst(hits)].stance
     if stance is Stance.AVOID:
-        return None
+        return Action.WATCH if avoid_as_watch else None
     return Action.CLOSE if stance is Stance.CLOSE else Action.WATCH
 
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
-from publisher.intake.bot import outcome_from_accepted, outcome_from_merged, schema_refusal
+from publisher.intake.bot import Terms, outcome_from_accepted, outcome_from_merged, schema_refusal
 from publisher.intake.outcome import Draft, Outcome, RefusalCode, Refused, Unusable
 from publisher.intake.own import drill_from, signal_from_own
+from publisher.intake.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """How lines are read: `now` (aware UTC) becomes the publish time; `is_drill` turns signals into fire drills."""
+    """How lines are read: `now` (aware UTC) becomes the publish time; `is_drill` turns signals into fire drills.
+
+    `rules` are the operator's, see `read_rules`.
+    """
 
     now: datetime
     is_drill: bool = False
     classifier_version: str = "unknown"
+    rules: Rules = field(default_factory=Rules)
 
     def outcome(self, line: bytes) -> Outcome:
         """What becomes of one line of JSON. Never raises, on any input."""
@@ -36,12 +41,16 @@ class Intake:
             return Refused(RefusalCode.TIME_INVALID, "a time lies outside the calendar")
         return outcome
 
+    @property
+    def _terms(self) -> Terms:
+        return Terms(self.now, self.classifier_version, self.rules)
+
     def _read(self, line: bytes) -> Outcome:
         record = _parsed(line)
         if "news_item" in record and "scored_item" in record:
-            return outcome_from_merged(record, now=self.now, classifier_version=self.classifier_version)
+            return outcome_from_merged(record, self._terms)
         if "cls" in record and "accepted" in record:
-            return outcome_from_accepted(record, now=self.now, classifier_version=self.classifier_version)
+            return outcome_from_accepted(record, self._terms)
         if "schema_version" in record or "signal_id" in record:
             return Draft(signal_from_own(record, line))
         raise Unusable(

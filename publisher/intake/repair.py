@@ -32,7 +32,7 @@ def number_from(value: Any, name: str) -> Decimal | None:
     if value is None:
         return None
     # str() of a float is its shortest form: 3.4 stays 3.4 instead of 3.399999….
-    text = str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    text = str(value).strip() if isinstance(value, str | int | float | Decimal) and not isinstance(value, bool) else ""
     if _NOT_FINITE.fullmatch(text):
         raise Unusable(RefusalCode.NOT_FINITE, f"{name} is {text[:12]}, which is not a number to trade on")
     if not _NUMBER.fullmatch(text):

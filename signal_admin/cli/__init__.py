@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from publisher.cli import register as register_publisher
+from publisher.cli import relaying
 from signal_admin.cli.audit import audit
 from signal_admin.cli.catalysts import catalysts
+from signal_admin.cli.control import control_app
 from signal_admin.cli.demo import demo
+from signal_admin.cli.feedback import feedback
 from signal_admin.cli.init import init
 from signal_admin.cli.tls import tls_app
-from signal_admin.cli.up import up
+from signal_admin.cli.up import COMPANIONS, up
 from signal_admin.cli.user import user_app
 from signal_admin.cli.vault import vault_app
 from signal_contract.cli.answer import run_app
@@ -24,6 +27,7 @@ Your own signal wire: a server on this machine, your friends as users, your sign
   catalyst user add alice --catalysts fda    invite a friend
   catalyst publish signals.jsonl             publish a file
   catalyst user list                         who reads what
+  catalyst control halt                      stop all trading, now
 """
 
 app = new_application(_HELP)
@@ -35,9 +39,12 @@ app.command()(up)
 app.add_typer(tls_app, name="tls")
 app.add_typer(user_app, name="user")
 app.add_typer(vault_app, name="vault")
+app.add_typer(control_app, name="control")
+app.command()(feedback)
 app.command()(audit)
 app.command()(catalysts)
 register_publisher(app)
+COMPANIONS.append(relaying)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from signal_admin.cli.options import DataOption, JsonOption
+from signal_admin.cli.options import DataOption, HistoryOption, JsonOption
 from signal_admin.cli.report import (
     CatalystsOption,
     ConfirmOption,
@@ -44,6 +44,7 @@ def invite(
     ] = None,
     tz: Annotated[str | None, typer.Option(help="Time zone of the hours, such as America/New_York.")] = None,
     websocket_only: Annotated[bool, typer.Option("--websocket-only", help="Let him in over wss:// only.")] = False,
+    history: HistoryOption = "now",
     public_key: PublicKeyOption = None,
     passphrase: PassphraseOption = False,
     out: OutOption = None,
@@ -57,6 +58,7 @@ def invite(
     """
     from signal_admin.constraints import constraints_from
     from signal_admin.desk import open_desk
+    from signal_admin.history import history_from
     from signal_admin.invites import Invitation
     from signal_admin.invites import invite as let_in
     from signal_admin.users import entitlement_from, expiry_from
@@ -68,6 +70,7 @@ def invite(
         expires_at=None if expires == NEVER else expiry_from(expires, now),
         constraints=constraints_from(cidr or [], hours or [], tz, websocket_only),
         public_key=public_key,
+        history=history_from(history, now),
     )
     handover = _handover(name, out, passphrase=passphrase, dry_run=dry_run)
     finish_invited(asyncio.run(let_in(open_desk(data), wanted, handover, now=now, dry_run=dry_run)), as_json=as_json)

@@ -14,3 +14,7 @@ DataOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as one JSON document on stdout.")]
+HistoryOption = Annotated[
+    str,
+    typer.Option(help="What he gets of the time before him: now (nothing), 7d, 12h, or all. Stale ones are refused."),
+]

@@ -134,6 +134,7 @@ def finish_invited(invited: Invited, *, as_json: bool) -> NoReturn:
     if invited.file is not None:
         lines += [
             f"  {user.name} may read {', '.join(user.filters)}, until {day(user.expires_at) or 'no end'}",
+            *([f"  stream: from sequence {user.start_sequence} on"] if user.start_sequence is not None else []),
             f"  invite: {invited.file}   (a password: hand it over privately)",
             f"next: send it to him; he runs  subscriber-agent join {invited.file.name}",
         ]

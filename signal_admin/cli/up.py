@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,8 +32,12 @@ from signal_contract.cli.interrupts import Interrupts
 from signal_contract.envelope import Envelope
 
 if TYPE_CHECKING:
+    from signal_admin.companions import Companion
     from signal_admin.settings import UpSettings
     from signal_admin.up import Up
+
+# What runs beside the server, below the data directory; filled in by the application that mounts this command.
+COMPANIONS: list[Companion] = []
 
 
 def up(
@@ -50,6 +55,9 @@ def up(
     wss_port: WssPortOption = None,
     public: PublicOption = None,
     encrypt: EncryptOption = False,
+    no_relay: Annotated[
+        bool, typer.Option("--no-relay", help="Send nothing from the outbox here; `catalyst relay` runs elsewhere.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout when it is ready.")] = False,
 ) -> None:
     """Start the server with accounts, stream and durables, and keep it running until Ctrl-C.
@@ -65,7 +73,7 @@ def up(
     )
     settings = settings_with(data, flags)
     _warn_of_clear_text(settings)
-    raise typer.Exit(asyncio.run(_up(data, settings, as_json)))
+    raise typer.Exit(asyncio.run(_up(data, settings, () if no_relay else tuple(COMPANIONS), as_json=as_json)))
 
 
 def _warn_of_clear_text(settings: UpSettings) -> None:
@@ -76,7 +84,8 @@ def _warn_of_clear_text(settings: UpSettings) -> None:
         say("  give the server a certificate: catalyst up --tls HOST")
 
 
-async def _up(data: Path | None, settings: UpSettings, as_json: bool) -> int:
+async def _up(data: Path | None, settings: UpSettings, companions: Sequence[Companion], *, as_json: bool) -> int:
+    from signal_admin.companions import accompanied
     from signal_admin.up import brought_up
 
     task: asyncio.Task[int] | None = asyncio.current_task()
@@ -100,7 +109,8 @@ async def _up(data: Path | None, settings: UpSettings, as_json: bool) -> int:
         async with brought_up(data, settings, say) as running:
             started.append(running)
             _show_ready(running, as_json)
-            await running.watching
+            async with accompanied(companions, running.desk.root, say):
+                await running.watching
     except asyncio.CancelledError:
         say("stopped")
     return int(interrupts.exit_code)

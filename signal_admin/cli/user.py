@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from signal_admin.cli import invite, user_life
-from signal_admin.cli.options import DataOption, JsonOption
+from signal_admin.cli import invite, repair, user_life
+from signal_admin.cli.options import DataOption, HistoryOption, JsonOption
 
 if TYPE_CHECKING:
     from signal_admin.users import NewUser, UserState
@@ -31,6 +31,7 @@ def add(
         list[str] | None, typer.Option("--filter", help="A subject filter such as signals.*.AAPL; may be repeated.")
     ] = None,
     expires: Annotated[str, typer.Option(help="How long the creds are valid: 90d, 12h, 2w. Empty: no end.")] = "",
+    history: HistoryOption = "now",
     out: Annotated[Path | None, typer.Option(help="Put the two files here instead, to hand them over.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -42,6 +43,7 @@ def add(
     import asyncio
 
     from signal_admin.desk import open_desk
+    from signal_admin.history import history_from
     from signal_admin.users import add_user, entitlement_from, expiry_from
     from signal_contract.cli.answer import finish
     from signal_contract.envelope import Envelope
@@ -50,7 +52,8 @@ def add(
     names = [each.strip() for each in catalysts.split(",") if each.strip()]
     wanted = entitlement_from(names, filters or [])
     end = expiry_from(expires, now) if expires else None
-    made = asyncio.run(add_user(open_desk(data), name, wanted, now=now, expires_at=end, out=out))
+    past = history_from(history, now)
+    made = asyncio.run(add_user(open_desk(data), name, wanted, now=now, expires_at=end, out=out, history=past))
     answer = {
         **made.user.as_dict(),
         "creds": str(made.creds),
@@ -70,6 +73,8 @@ def _made(made: NewUser) -> Render:
             f"  config: {made.config}",
             f"  valid:  {_day(made.user.expires_at) or 'without end'}",
         ]
+        if made.user.start_sequence is not None:
+            lines.append(f"  stream: from sequence {made.user.start_sequence} on")
         if not made.has_durable:
             lines.append("  the server is not running: his place in the stream is made at the next `catalyst up`")
         lines.append(f"next: send him both files; he runs  subscriber-agent run --config {made.config.name}")
@@ -105,6 +110,7 @@ def list_users(data: DataOption = None, as_json: JsonOption = False) -> None:
         "agent",
         ">waiting",
         ">unacked",
+        "his agent's own word",
         rows=_rows(states, now),
         empty="no users yet; add one: catalyst user invite alice --catalysts fda",
     )
@@ -113,6 +119,8 @@ def list_users(data: DataOption = None, as_json: JsonOption = False) -> None:
 
 
 def _rows(states: Sequence[UserState], now: datetime) -> list[tuple[object, ...]]:
+    from signal_admin.cli.feedback import status_cell
+
     presence = {True: "online", False: "offline", None: None}
     return [
         (
@@ -123,6 +131,7 @@ def _rows(states: Sequence[UserState], now: datetime) -> list[tuple[object, ...]
             presence[state.is_online],
             state.pending,
             state.ack_pending,
+            status_cell(state.report, now),
         )
         for state in states
     ]
@@ -135,4 +144,5 @@ user_app.command("extend")(invite.extend)
 user_app.command("set-filters")(user_life.set_filters)
 user_app.command("revoke")(user_life.revoke)
 user_app.command("offboard")(user_life.offboard)
+user_app.command("repair")(repair.repair)
 user_app.command("sync")(user_life.sync)

@@ -45,6 +45,7 @@ def show(name: NameArgument, data: DataOption = None, as_json: JsonOption = Fals
 
 
 def _lines(details: UserDetails, now: datetime) -> list[str]:
+    from signal_admin.cli.feedback import status_cell
     from signal_admin.invites import entitlement_in_words
 
     state, user = details.state, details.state.user
@@ -61,6 +62,8 @@ def _lines(details: UserDetails, now: datetime) -> list[str]:
         lines.append(f"  limits:   {where}; {hours}{'; WebSocket only' if limits.websocket_only else ''}")
     if state.pending is not None:
         lines.append(f"  durable:  {state.pending} waiting, {state.ack_pending} not acknowledged")
+    if state.report is not None:
+        lines.append(f"  his word: {status_cell(state.report, now)}")
     lines += [f"  online:   {each.ip} on {each.server.name} ({each.name})" for each in details.connections]
     return lines
 

@@ -15,8 +15,13 @@ class Friend:
     in_words: str
 
 
-# A day's worth of signals goes out within seconds here, hence the higher rate and number of positions.
-_BUSY = (("max_orders_per_minute", "60"), ("max_open_positions", "8"))
+# A day's worth of signals goes out within seconds here, hence the higher rate and number of positions; and the
+# demonstration is watched at any hour.
+_BUSY = (
+    ("max_orders_per_minute", "60"),
+    ("max_open_positions", "8"),
+    ("sessions", "[pre, regular, after, closed]"),
+)
 
 ALICE = Friend(
     "alice",

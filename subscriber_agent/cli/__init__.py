@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from signal_contract.cli.answer import run_app
 from signal_contract.cli.application import new_application
+from subscriber_agent.cli.approvals import approvals, approve, reject
 from subscriber_agent.cli.audit import audit_app
 from subscriber_agent.cli.control import halt, reduce, resume
+from subscriber_agent.cli.explain import explain
+from subscriber_agent.cli.flatten import flatten
 from subscriber_agent.cli.join import enroll, join
+from subscriber_agent.cli.parked import parked_app
+from subscriber_agent.cli.replay import replay
+from subscriber_agent.cli.risk import risk_app
 from subscriber_agent.cli.run import run
 from subscriber_agent.cli.settings import config_app
-from subscriber_agent.cli.views import explain, positions, signals, status
+from subscriber_agent.cli.status import status
+from subscriber_agent.cli.upkeep import journal_app
+from subscriber_agent.cli.views import positions, signals
 
 _HELP = """\
 Receives the signals you are entitled to, decides by your own rules, and trades them on your own engine.
@@ -21,16 +29,40 @@ Receives the signals you are entitled to, decides by your own rules, and trades 
   subscriber-agent status                       is it connected, what does the account hold
   subscriber-agent signals                      what came, what was decided
   subscriber-agent explain 3f9a                 why: every check with its number and limit
+  subscriber-agent status --check               for monitoring: exit status 0 when signals flow
+  subscriber-agent parked list                  messages that could not be trusted or read
   subscriber-agent halt --reason "earnings day" stop trading now
+  subscriber-agent flatten                      close every position
+  subscriber-agent approvals                    orders that wait for your word
+  subscriber-agent risk status                  how much of each limit is used
 """
 
 app = new_application(_HELP)
 
 
-for command in (enroll, join, run, status, signals, positions, explain, halt, reduce, resume):
+for command in (
+    enroll,
+    join,
+    run,
+    status,
+    signals,
+    positions,
+    explain,
+    replay,
+    halt,
+    reduce,
+    resume,
+    flatten,
+    approvals,
+    approve,
+    reject,
+):
     app.command()(command)
 app.add_typer(config_app, name="config")
+app.add_typer(risk_app, name="risk")
 app.add_typer(audit_app, name="audit")
+app.add_typer(parked_app, name="parked")
+app.add_typer(journal_app, name="journal")
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from signal_contract.invite import Invite
-    from subscriber_agent.joining import Joined
+    from subscriber_agent.identity.joining import Joined
 
 PASSPHRASE_VARIABLE = "SUBSCRIBER_AGENT_PASSPHRASE"  # noqa: S105  # the name of a variable, not a secret
 
@@ -44,7 +44,7 @@ def enroll(
 
     Example: subscriber-agent enroll
     """
-    from subscriber_agent.enrolment import enrol
+    from subscriber_agent.identity.enrolment import enrol
 
     home = config_home(config_dir)
     pair, is_new = enrol(home, anew=anew)
@@ -75,7 +75,7 @@ def join(
     Example: subscriber-agent join alice.invite
     """
     from signal_contract.invite import read_invite
-    from subscriber_agent.joining import join as join_with
+    from subscriber_agent.identity.joining import join as join_with
 
     read = read_invite(invite, _ask_passphrase)
     home = config_home(config_dir)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from subscriber_agent.receiving.catch_up import outcomes_text
+
 
 def report_line(event: str, facts: dict[str, Any]) -> str:
     """The line for a report of the worker; empty when it is not worth one."""
@@ -35,8 +37,25 @@ def _connected(facts: dict[str, Any]) -> str:
 def _caught_up(facts: dict[str, Any]) -> str:
     if not facts["missed"]:
         return "up to date; waiting for signals"
-    outcomes = ", ".join(f"{count} {what}" for what, count in facts["outcomes"].items())
-    return f"caught up: {facts['missed']} missed: {outcomes or 'none to decide on'}"
+    return f"caught up: {facts['missed']} missed: {outcomes_text(facts['outcomes'])}"
+
+
+def _control(facts: dict[str, Any]) -> str:
+    whom = "to you" if facts["scope"] == "user" else "to everybody"
+    if facts["verb"] == "notice":
+        return f"NOTICE from the operator {whom}: {facts['reason']}"
+    reason = f": {facts['reason']}" if facts["reason"] else ""
+    return f"{facts['verb'].upper()} from the operator {whom}{reason}; his word now stands at {facts['state']}"
+
+
+def _withdrawn(facts: dict[str, Any]) -> str:
+    held = facts["position"]
+    what = "nothing of it is held now" if held is None else f"you hold {held['quantity']} @ {held['average_price']}"
+    return f"the operator withdrew {facts['signal_id'][:8]} {facts['ticker']}, which was traded: {what}"
+
+
+def _gap(facts: dict[str, Any]) -> str:
+    return "" if facts["kind"] == "filtered" else f"gap: {facts['detail']}"
 
 
 def _expiring(facts: dict[str, Any]) -> str:
@@ -50,13 +69,78 @@ def _replaced(facts: dict[str, Any]) -> str:
     return f"took up the new creds file; valid {f'until {end[:16]} UTC' if end else 'without end'}"
 
 
+def _approval(facts: dict[str, Any]) -> str:
+    plan, short = facts["plan"], facts["id"][:8]
+    what = f"{plan['side']} {plan['quantity']} {plan['ticker']} @ {plan['limit_price'] or plan['reference_price']}"
+    return f"your word is needed until {facts['expires_at'][11:19]} UTC: {what}: `subscriber-agent approve {short}`"
+
+
+def _breach(facts: dict[str, Any]) -> str:
+    then = "; closing every position" if facts["is_flatten"] else ""
+    return f"{facts['kind']} LOSS LIMIT: {facts['lost_usd']} USD lost of {facts['limit_usd']} USD: no entries{then}"
+
+
+def _own_exit(facts: dict[str, Any]) -> str:
+    outcome = facts["outcome"]
+    came = f"{outcome['quantity']} @ {outcome['price']} " if outcome["price"] is not None else f"{facts['quantity']}: "
+    what = f"{facts['side']} {facts['ticker']} {came}{outcome['state']} {outcome['detail']}".rstrip()
+    return f"{facts['kind']}: {what} ({facts['reason']})" if facts["reason"] else f"{facts['kind']}: {what}"
+
+
+def _changed(facts: dict[str, Any]) -> str:
+    if not facts["changes"]:
+        return "started with another config than the last time"
+    what = ", ".join(f"{each['key']} {each['before']} → {each['after']}" for each in facts["changes"])
+    return f"config changed{', looser by your word' if facts['is_loosening'] else ''}: {what}"
+
+
+def _pending(facts: dict[str, Any]) -> str:
+    if not facts["changes"]:
+        return "no looser settings wait any more"
+    what = ", ".join(f"{each['key']} {each['before']} → {each['after']}" for each in facts["changes"])
+    return f"looser settings wait for `subscriber-agent config accept --confirm`: {what}"
+
+
+def _kept(facts: dict[str, Any]) -> str:
+    if not facts["violations"]:
+        return "the config file can be used again"
+    return f"the config file is not used, the old settings stay: {'; '.join(facts['violations'])}"
+
+
+def _restart(facts: dict[str, Any]) -> str:
+    return f"counts from the next start on: {', '.join(facts['keys'])}" if facts["keys"] else ""
+
+
+def _order_end(facts: dict[str, Any]) -> str:
+    outcome = facts["outcome"]
+    return f"order {facts['order_id']} {facts['ticker']}: {outcome['state']} {outcome['detail']}".rstrip()
+
+
 _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "decision": decision_line,
     "connected": _connected,
     "caught_up": _caught_up,
+    "control": _control,
+    "retracted_after_trade": _withdrawn,
+    "link": lambda facts: f"link {facts['state']}: {facts['reason']} (was {facts['before']})",
+    "alert": lambda facts: f"ALERT: no signals for {facts['lasted_s']:.0f} s: {facts['reason']} ({facts['state']})",
+    "alert_over": lambda facts: f"signals flow again, after {facts['lasted_s']:.0f} s",
+    "gap": _gap,
     "disconnected": lambda facts: f"connection lost, trying again {facts['detail']}".rstrip(),
     "reconnected": lambda facts: "connected again",
     "parked": lambda facts: f"set aside a message at {facts['seq']}: {facts['code']}: {facts['detail']}",
+    "approval": _approval,
+    "approval_ended": lambda facts: f"{facts['ticker']} {facts['id'][:8]}: {facts['state']}, nothing is ordered",
+    "breach": _breach,
+    "own_exit": _own_exit,
+    "all_closed": lambda facts: "every position is closed" + (f" ({facts['reason']})" if facts["reason"] else ""),
+    "order": _order_end,
+    "engine_fault": lambda facts: f"engine {facts['engine']} failed: {facts['detail']} (circuit {facts['health']})",
+    "engine_ok": lambda facts: f"engine {facts['engine']} works again",
+    "config_changed": _changed,
+    "config_pending": _pending,
+    "config_kept": _kept,
+    "config_needs_restart": _restart,
     "recovered": lambda facts: f"order {facts['order_id']} of the last run: {facts['outcome']['state']}",
     "occupied": lambda facts: (
         f"somebody else receives as {facts['user']}; waiting up to {facts['wait_s']} s for a left-over to end"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,9 +14,11 @@ from signal_contract.errors import NotFound
 
 if TYPE_CHECKING:
     from signal_contract.creds import Creds
-    from subscriber_agent.config import AgentConfig
+    from signal_contract.errors import ConfigInvalid
     from subscriber_agent.journal import Journal
+    from subscriber_agent.settings.config import AgentConfig
 
+_PLAIN_LINE = re.compile(r"(?m)^(data|creds):[ \t]*[\"']?([^\"'#\n]+?)[\"']?[ \t]*(?:#.*)?$")
 CONFIG_DIR_VARIABLE = "SUBSCRIBER_AGENT_CONFIG_DIR"
 ConfigOption = Annotated[
     Path | None,
@@ -97,28 +100,58 @@ class Place:
 def open_place(config: Path | None, creds: Path | None = None) -> Place:
     """Read config and creds. Raises NotFound, ConfigInvalid, CredsInvalid."""
     from signal_contract.creds import read_creds
-    from subscriber_agent.config import load_config
+    from subscriber_agent.settings.config import load_config
 
     path = config_path(config)
     loaded = load_config(path, creds=creds)
     return Place(path, loaded, read_creds(loaded.creds, role="subscriber"))
 
 
-def open_latches(config: Path | None) -> tuple[str, Journal]:
-    """The journal to set a latch in, and whose it is: a halt must work with a damaged creds file too.
+@dataclass(frozen=True, slots=True)
+class Latches:
+    """The journal to set a latch in, and whose it is. `config` is None when the file has `mistakes`."""
 
-    Raises NotFound, ConfigInvalid; CredsInvalid only when the place of the journal depends on the creds.
+    user: str
+    journal: Journal
+    config: AgentConfig | None
+    mistakes: ConfigInvalid | None = None
+
+
+def open_latches(config: Path | None) -> Latches:
+    """Find the journal: a halt must work with a damaged creds file, and with mistakes in the config, too.
+
+    Raises NotFound; CredsInvalid and ConfigInvalid only when nothing says where the journal is.
     """
-    from signal_contract.errors import CredsInvalid
-    from subscriber_agent.config import load_config
+    from signal_contract.errors import ConfigInvalid, CredsInvalid
     from subscriber_agent.journal import Journal
     from subscriber_agent.journal.journal import JOURNAL_FILE
+    from subscriber_agent.settings.config import load_config
 
     try:
         place = open_place(config)
-        return place.creds.user, place.journal(read_only=False)
+        return Latches(place.creds.user, place.journal(read_only=False), place.config)
     except CredsInvalid:
-        data = load_config(config_path(config)).data
-        if data is None:
+        loaded = load_config(config_path(config))
+        if loaded.data is None:
             raise
-        return "this agent", Journal.open(data / JOURNAL_FILE, is_owner=False)
+        return Latches("this agent", Journal.open(loaded.data / JOURNAL_FILE, is_owner=False), loaded)
+    except ConfigInvalid as mistakes:
+        folder = _data_in_spite_of(config_path(config))
+        if folder is None:
+            raise
+        return Latches("this agent", Journal.open(folder / JOURNAL_FILE, is_owner=False), None, mistakes)
+
+
+def _data_in_spite_of(path: Path) -> Path | None:
+    """The journal's folder, from a config that cannot be used: its plain `data:` line, else that of its `creds:`."""
+    from signal_contract.creds import read_creds
+    from subscriber_agent.settings.config import default_data_dir
+
+    text = path.read_text(encoding="utf-8", errors="replace")
+    found = dict(_PLAIN_LINE.findall(text))
+    if "data" in found:
+        return path.absolute().parent / Path(found["data"]).expanduser()
+    if "creds" in found:
+        creds = read_creds(path.absolute().parent / Path(found["creds"]).expanduser(), role="subscriber")
+        return default_data_dir(creds.user, creds.account)
+    return None

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from signal_contract.cli.answer import print_json, say
 from signal_contract.cli.interrupts import Interrupts
-from subscriber_agent.cli.lines import report_line
 from subscriber_agent.cli.place import ConfigOption, CredsOption, Place, open_place
 
 if TYPE_CHECKING:
     from subscriber_agent.desk import Desk
+    from subscriber_agent.disk import Disk
     from subscriber_agent.journal import Journal
 
 
@@ -38,35 +38,17 @@ def run(
     Example: subscriber-agent run --config alice.yaml
     """
     from signal_contract.creds import read_creds
+    from subscriber_agent.identity.holding import held
+    from subscriber_agent.settings.live import check_engine_fits
 
     place = open_place(config, creds)
+    check_engine_fits(place.config, engine=place.config.engine.kind, is_paper=True)
     read_creds(place.creds.path, role="subscriber", now=datetime.now(UTC))
-    with _held(place):
-        raise typer.Exit(asyncio.run(_run(place, connect_timeout_s, until_drained, as_json)))
+    with held(place.data, place.creds.user):
+        raise typer.Exit(asyncio.run(_run(place, connect_timeout_s, until_drained, as_json, creds)))
 
 
-@contextmanager
-def _held(place: Place) -> Iterator[None]:
-    """Hold this identity: two agents on one durable would split its signals between them."""
-    import filelock
-
-    from signal_contract.errors import AlreadyRunning, StorageFailed
-
-    try:
-        place.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = filelock.FileLock(place.lock_file, mode=0o600)
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise AlreadyRunning(f"another agent runs as {place.creds.user} with {place.data}") from error
-    except OSError as error:
-        raise StorageFailed(f"cannot use {place.data}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _desk(place: Place, journal: Journal) -> Desk:
+def _desk(place: Place, journal: Journal, disk: Disk) -> Desk:
     from subscriber_agent.desk import Desk
     from subscriber_agent.engines.paper import PaperEngine
 
@@ -78,12 +60,16 @@ def _desk(place: Place, journal: Journal) -> Desk:
         start_cash_usd=place.config.engine.start_cash_usd,
         clock=clock,
         slippage_bps=place.config.engine.slippage_bps,
+        disk=disk,
     )
-    return Desk(place.config, journal, engine, clock, user=place.creds.user)
+    return Desk(place.config, journal, engine, clock, user=place.creds.user, disk=disk)
 
 
-async def _run(place: Place, connect_timeout_s: float, until_drained: bool, as_json: bool) -> int:
+async def _run(place: Place, connect_timeout_s: float, until_drained: bool, as_json: bool, creds: Path | None) -> int:
+    from subscriber_agent.cli.lines import report_line
+    from subscriber_agent.disk import Disk
     from subscriber_agent.journal import Journal
+    from subscriber_agent.settings.reload import ConfigWatcher
     from subscriber_agent.worker import Worker
 
     def report(event: str, facts: dict[str, Any]) -> None:
@@ -99,8 +85,10 @@ async def _run(place: Place, connect_timeout_s: float, until_drained: bool, as_j
         hurry=lambda: None if main is None else (main.cancel(), None)[1],
         message="stopping: finishing what is in hand (Ctrl-C again to end at once)",
     )
-    with Journal.open(place.journal_file) as journal:
-        worker = Worker(place.config, place.creds, journal, _desk(place, journal), report)
+    with Journal.open(place.journal_file) as journal, closing(Disk.threaded()) as disk:
+        watcher = ConfigWatcher(place.config_file, place.config, data=place.data, creds=creds)
+        desk = _desk(place, journal, disk)
+        worker = Worker(place.config, place.creds, journal, desk, report, disk=disk, watcher=watcher)
         try:
             await worker.run(stop, connect_timeout_s=connect_timeout_s, until_drained=until_drained)
         except asyncio.CancelledError:

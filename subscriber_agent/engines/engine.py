@@ -9,8 +9,13 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol
 
-from subscriber_agent.book import Fill, Leg, Position
+from subscriber_agent.accounting.book import Fill, Leg, Position
 from subscriber_agent.risk.decision import OrderPlan, text_of
+from subscriber_agent.risk.market import Capabilities, Quote, Symbol
+
+
+class EngineSilent(Exception):
+    """The engine was asked and did not answer, or failed over it. Nothing was ordered; ask again later."""
 
 
 class OutcomeState(StrEnum):
@@ -46,14 +51,22 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Cash and equity in USD; None when the engine cannot say, and then entries are refused."""
+    """Cash and equity in USD; None when the engine cannot say, and then entries are refused.
+
+    `is_blocked`: the broker's word that the account may not trade; None is not known, which only paper may say.
+    """
 
     cash: Decimal | None
     equity: Decimal | None
+    is_blocked: bool | None = None
 
 
 class Engine(Protocol):
-    """What the desk needs of an engine. Expected trouble is an Outcome; raised is only what must stop the agent."""
+    """What the desk needs of an engine.
+
+    Expected trouble is an Outcome. A CatalystError must stop the agent; anything else that is raised, and a call that
+    takes too long, counts as a fault of the engine: an order's end is then UNKNOWN and is looked up.
+    """
 
     @property
     def name(self) -> str:
@@ -63,6 +76,9 @@ class Engine(Protocol):
     def is_paper(self) -> bool:
         """Whether no real money is behind it."""
 
+    def capabilities(self) -> Capabilities:
+        """What the engine can do; known without asking anybody."""
+
     async def submit(self, plan: OrderPlan, client_order_id: str) -> Outcome:
         """Hand over an order. The same id again returns the first outcome and orders nothing."""
 
@@ -70,10 +86,16 @@ class Engine(Protocol):
         """What became of an order; None only when the engine is certain that it never saw it."""
 
     async def account(self) -> Account:
-        """Cash and equity at this moment."""
+        """Cash and equity at this moment, and whether the account may trade."""
 
     async def positions(self) -> tuple[Position, ...]:
         """Open positions, sorted by ticker."""
+
+    async def quote(self, ticker: str) -> Quote | None:
+        """Best prices at this moment, None when there are none; asked only of an engine that can."""
+
+    async def symbol(self, ticker: str) -> Symbol | None:
+        """What the broker says about a ticker, None when he says nothing; asked only of an engine that can."""
 
     async def observe(self, ticker: str, price: Decimal, at: datetime) -> list[Fill]:
         """Tell the engine a price seen on the wire; returns the stops and targets that it triggered."""

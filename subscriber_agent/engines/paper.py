@@ -10,10 +10,13 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from subscriber_agent.book import Book, Fill, Leg, Position, Side, book_from
+from signal_contract import edges
+from subscriber_agent.accounting.book import Book, Fill, Leg, Position, Side, book_from
+from subscriber_agent.disk import Disk
 from subscriber_agent.engines.engine import Account, Outcome, OutcomeState, triggered_order_id
 from subscriber_agent.journal import Journal
 from subscriber_agent.risk.decision import OrderPlan, OrderType, TimeInForce, text_of
+from subscriber_agent.risk.market import Capabilities, Quote, Symbol
 
 START_CASH = "paper_start_cash_usd"
 _TICK = Decimal("0.0001")
@@ -22,7 +25,7 @@ _TICK = Decimal("0.0001")
 class PaperEngine:
     """Trades on paper. The first start fixes the start cash in the journal; a later setting does not rewrite history.
 
-    `clock` returns the aware instant that fills are stamped with.
+    `clock` returns the aware instant that fills are stamped with. What is written and read runs on `disk`.
     """
 
     name = "paper"
@@ -35,8 +38,10 @@ class PaperEngine:
         start_cash_usd: Decimal,
         clock: Callable[[], datetime],
         slippage_bps: Decimal = Decimal(0),
+        disk: Disk | None = None,
     ) -> None:
         self._journal = journal
+        self._disk = disk or Disk.inline()
         self._clock = clock
         self._slippage = slippage_bps / 10_000
         if journal.meta(START_CASH) is None:
@@ -45,31 +50,49 @@ class PaperEngine:
         self._folded = Book(cash=self.start_cash_usd)
         self._folded_fills = 0
 
+    def capabilities(self) -> Capabilities:
+        """Whole shares, long and short, with stops; no quotes and no word of a broker on any ticker."""
+        return Capabilities()
+
+    async def quote(self, ticker: str) -> Quote | None:
+        """None: the signal's own price is all that is known."""
+        return None
+
+    async def symbol(self, ticker: str) -> Symbol | None:
+        """None: there is no broker to say anything."""
+        return None
+
     async def submit(self, plan: OrderPlan, client_order_id: str) -> Outcome:
         """Fill or reject at once. The same id again returns the first outcome."""
-        first = self._journal.paper_outcome(client_order_id)
-        if first is not None:
-            return first
-        now = self._clock()
-        outcome = self._outcome(plan)
-        self._write(client_order_id, plan, outcome, now)
-        return outcome
+        return await self._disk.run(self._submit, plan, client_order_id)
 
     async def lookup(self, client_order_id: str) -> Outcome | None:
         """The outcome that was written down; None: it was never submitted (the journal is complete)."""
-        return self._journal.paper_outcome(client_order_id)
+        return await self._disk.run(self._journal.paper_outcome, client_order_id)
 
     async def account(self) -> Account:
         """Cash and equity in USD at the latest known prices."""
-        book = self.book()
-        return Account(book.cash, book.equity)
+        book = await self._disk.run(self.book)
+        return Account(book.cash, book.equity, is_blocked=False)
 
     async def positions(self) -> tuple[Position, ...]:
         """Open positions, sorted by ticker."""
-        return tuple(position for _, position in sorted(self.book().positions.items()))
+        book = await self._disk.run(self.book)
+        return tuple(position for _, position in sorted(book.positions.items()))
 
     async def observe(self, ticker: str, price: Decimal, at: datetime) -> list[Fill]:
         """Mark a held ticker to `price`, seen at `at`, and fill its stop or target; an older price is ignored."""
+        return await self._disk.run(self._observe, ticker, price, at)
+
+    def _submit(self, plan: OrderPlan, client_order_id: str) -> Outcome:
+        first = self._journal.paper_outcome(client_order_id)
+        if first is not None:
+            return first
+        outcome = self._outcome(plan)
+        self._write(client_order_id, plan, outcome, self._clock())
+        return outcome
+
+    def _observe(self, ticker: str, price: Decimal, at: datetime) -> list[Fill]:
         position = self.book().positions.get(ticker)
         if position is None:
             return []
@@ -157,8 +180,10 @@ class PaperEngine:
                 stop_price=plan.stop_price,
                 target_price=plan.target_price,
                 catalyst=plan.catalyst,
+                sector=plan.sector,
             )
         written = self._journal.write_paper_order(order_id, plan, outcome, fill, now, plan.reference_price_at or now)
+        edges.reached("paper.committed")
         return fill if written else None
 
 

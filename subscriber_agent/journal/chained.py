@@ -11,8 +11,12 @@ from typing import Any
 from subscriber_agent.chain import Break, BreakKind, ChainRow, Head, row_hash
 
 CHAINED_SINCE = 2
-_HEAD = "decision_head"
-_COLUMNS = "number, stream_seq, config_hash, body, prev_hash, hash, signal_id, revision, verdict, code"
+_HEAD, _ANCHOR = "decision_head", "decision_anchor"
+_SAID = ("signal_id", "revision", "verdict", "code", "attempt")
+# The first attempt is not told in the row's document, as it was before there were others.
+_COLUMNS = f"number, stream_seq, config_hash, body, prev_hash, hash, {', '.join(_SAID[:4])}, nullif(attempt, 1)"
+_OLD = ("signal_id", "revision", "verdict", "code", "body", "config_hash", "decided_at")
+_THIS = "signal_id = ? AND revision = ?"
 _PAGE = 1000
 
 Rows = Callable[..., list[tuple[Any, ...]]]
@@ -23,6 +27,21 @@ def chain_head(rows: Rows) -> Head:
     """Where the log says that it ends. Raises ValueError when its note cannot be read."""
     found = rows("SELECT value FROM meta WHERE key = ?", _HEAD)
     return Head.from_text(found[0][0] if found else None)
+
+
+def chain_anchor(rows: Rows) -> Head:
+    """The last row that was removed for its age: the first of the rest follows on it. Raises ValueError."""
+    found = rows("SELECT value FROM meta WHERE key = ?", _ANCHOR)
+    return Head.from_text(found[0][0] if found else None)
+
+
+def write_anchor(run: Run, anchor: Head) -> None:
+    """Note the last row that is about to be removed."""
+    _note(run, _ANCHOR, anchor)
+
+
+def _note(run: Run, key: str, head: Head) -> None:
+    run("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", key, head.text)
 
 
 def append(
@@ -36,59 +55,48 @@ def append(
     body: bytes,
     config_hash: str,
     decided_at: str,
+    attempt: int = 1,
 ) -> bool:
-    """Add a decision to the chain; False, and no change, when this revision has one."""
-    if rows("SELECT 1 FROM decisions WHERE signal_id = ? AND revision = ?", signal_id, revision):
+    """Add a decision to the chain; False, and no change, when this attempt at this revision has one."""
+    if rows(f"SELECT 1 FROM decisions WHERE {_THIS} AND attempt = ?", signal_id, revision, attempt):  # noqa: S608
         return False
+    decision = {
+        "signal_id": signal_id,
+        "revision": revision,
+        "verdict": verdict,
+        "code": code,
+        "body": body,
+        "config_hash": config_hash,
+        "decided_at": decided_at,
+    }
+    _add(rows, run, decision | {"attempt": attempt})
+    return True
+
+
+def _add(rows: Rows, run: Run, decision: dict[str, Any]) -> None:
     head = chain_head(rows)
     # A row that somebody put behind the end must not keep a decision from being written; `first_break` names it.
     number = max(head.number, int(rows("SELECT coalesce(max(number), 0) FROM decisions")[0][0])) + 1
-    found = rows("SELECT stream_seq FROM signals WHERE signal_id = ? AND revision = ?", signal_id, revision)
+    key = (decision["signal_id"], decision["revision"])
+    found = rows(f"SELECT stream_seq FROM signals WHERE {_THIS}", *key)  # noqa: S608
     stream_seq = int(found[0][0]) if found else 0
-    digest = row_hash(head.hash, number, stream_seq, config_hash, body)
-    run(
-        "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        number,
-        stream_seq,
-        signal_id,
-        revision,
-        verdict,
-        code,
-        body,
-        config_hash,
-        decided_at,
-        head.hash,
-        digest,
-    )
-    run(
-        "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
-        _HEAD,
-        Head(number, digest).text,
-    )
-    return True
+    digest = row_hash(head.hash, number, stream_seq, decision["config_hash"], decision["body"])
+    row = {**decision, "number": number, "stream_seq": stream_seq, "prev_hash": head.hash, "hash": digest}
+    marks = ", ".join("?" * len(row))
+    run(f"INSERT INTO decisions ({', '.join(row)}) VALUES ({marks})", *row.values())  # noqa: S608
+    _note(run, _HEAD, Head(number, digest))
 
 
 def chain_old_decisions(rows: Rows, run: Run) -> None:
     """Chain the decisions of a journal from before there was a chain, in the order they were written."""
     after = 0
     while page := rows(
-        "SELECT rowid, signal_id, revision, verdict, code, body, config_hash, decided_at FROM decisions_1"
-        " WHERE rowid > ? ORDER BY rowid LIMIT ?",
+        f"SELECT rowid, {', '.join(_OLD)} FROM decisions_1 WHERE rowid > ? ORDER BY rowid LIMIT ?",  # noqa: S608
         after,
         _PAGE,
     ):
-        for rowid, signal_id, revision, verdict, code, body, config_hash, decided_at in page:
-            append(
-                rows,
-                run,
-                signal_id=signal_id,
-                revision=revision,
-                verdict=verdict,
-                code=code,
-                body=body,
-                config_hash=config_hash,
-                decided_at=decided_at,
-            )
+        for rowid, *values in page:
+            _add(rows, run, dict(zip(_OLD, values, strict=True)))
             after = rowid
     run("DROP TABLE decisions_1")
 
@@ -108,7 +116,7 @@ def latest_rows(rows: Rows, limit: int) -> list[ChainRow]:
 
 
 def _chain_row(row: tuple[Any, ...]) -> ChainRow:
-    columns = dict(zip(("signal_id", "revision", "verdict", "code"), row[6:], strict=True))
+    columns = dict(zip(_SAID, row[6:], strict=True))
     # A body that was overwritten with text is changed, not a reason to fall over.
     body = row[3] if isinstance(row[3], bytes) else str(row[3]).encode()
     return ChainRow(row[0], row[1], row[2], body, row[4], row[5], columns)

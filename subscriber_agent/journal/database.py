@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from signal_contract.edges import reached
 from signal_contract.errors import NotFound, StorageFailed
 from subscriber_agent.journal.chained import CHAINED_SINCE, chain_old_decisions
 from subscriber_agent.journal.schema import MIGRATIONS, SCHEMA_USER_VERSION
@@ -28,6 +29,8 @@ class Database:
         self._lock = threading.RLock()
         self._depth = 0
         self._is_owner = is_owner
+        self._edges: list[str] = []
+        self.commits = 0  # each is one fsync
         self.path = path
 
     @classmethod
@@ -60,6 +63,7 @@ class Database:
         if version == 0 and (read_only or not self._is_owner):
             raise _nothing_yet(self.path)
         if read_only:
+            self.check_is_current()
             return
         self.rows("PRAGMA journal_mode = WAL")
         self.rows("PRAGMA synchronous = FULL")
@@ -70,6 +74,14 @@ class Database:
     def version(self) -> int:
         """Which of the MIGRATIONS the file has seen; 0 is an empty file."""
         return int(self.rows("PRAGMA user_version")[0][0])
+
+    def check_is_current(self) -> None:
+        """Raise NotFound for a file of an earlier version, which lacks tables; a guest may still set a latch there."""
+        if self.version() < SCHEMA_USER_VERSION:
+            raise NotFound(
+                f"{self.path} was written by an earlier version",
+                hint="Start `subscriber-agent run` once: it takes over what is there.",
+            )
 
     def _migrate(self, version: int) -> None:
         for step, script in enumerate(MIGRATIONS[version:], start=version + 1):
@@ -137,11 +149,23 @@ class Database:
                 yield
                 self._connection.execute("COMMIT")
             except BaseException:
+                self._edges.clear()
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
             finally:
                 self._depth -= 1
+            self.commits += 1
+            self._pass_edges()
+
+    def after_commit(self, edge: str) -> None:
+        """Name a crash point that is reached once the transaction of now is on disk, whoever opened it."""
+        self._edges.append(edge)
+
+    def _pass_edges(self) -> None:
+        edges, self._edges = self._edges, []
+        for each in edges:
+            reached(each)
 
 
 def _nothing_yet(path: Path) -> NotFound:

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import orjson
 
-from signal_contract.errors import SignatureInvalid
-from signal_contract.model import Signal
-from subscriber_agent.book import Fill
+from signal_contract.edges import reached
+from signal_contract.feedback import Feedback
+from subscriber_agent.accounting.book import Fill
 from subscriber_agent.engines.engine import Outcome
+from subscriber_agent.journal import approvals, flattening, loosened
+from subscriber_agent.journal.arrivals import NEW, record_one, unpark_one
 from subscriber_agent.journal.chained import append
+from subscriber_agent.journal.controls import set_latch
 from subscriber_agent.journal.database import Database, texts
+from subscriber_agent.journal.linkage import write_link, write_progress
+from subscriber_agent.journal.outbox import add_reports, remove_reports
+from subscriber_agent.journal.pruning import prune
 from subscriber_agent.journal.reader import JournalReader
 from subscriber_agent.journal.rows import (
+    ApprovalRow,
     Arrival,
-    LinkState,
+    FlattenRequest,
     OrderIntent,
+    Pruned,
     Recorded,
     SetAside,
     instant_to_text,
 )
-from subscriber_agent.risk.decision import Decision, OrderPlan, text_of
+from subscriber_agent.risk.breaker import Breaker
+from subscriber_agent.risk.codes import Code
+from subscriber_agent.risk.decision import Decision, OrderPlan, Verdict
 
 JOURNAL_FILE = "journal.sqlite"
-REVISION_CONFLICT = "REVISION_CONFLICT"
-SIGNATURE_INVALID = SignatureInvalid.code
-
-_NEW, _DUPLICATE = "new", "duplicate"
 
 
 class Journal(JournalReader):
@@ -54,96 +60,76 @@ class Journal(JournalReader):
 
         A redelivered message counts as a duplicate and changes nothing. For a known signal id and revision the first
         message stands: a different payload is parked as REVISION_CONFLICT, the same one at another place in the
-        stream, a replay, as SIGNATURE_INVALID.
+        stream, a replay, as SIGNATURE_INVALID; so is a control id that came before. A control message sets its latch.
         """
         aside: list[SetAside] = []
         new = 0
         with self._db.transaction():
             for arrival in arrivals:
-                fate = self._record_one(arrival)
-                new += fate == _NEW
+                fate = record_one(self._db, arrival)
+                new += fate == NEW
                 if isinstance(fate, SetAside):
                     aside.append(fate)
             for key, value in (meta or {}).items():
                 self.set_meta(key, value)
+            reached("journal.uncommitted")
         return Recorded(new, len(arrivals) - new - len(aside), len(aside), tuple(aside))
 
-    def _record_one(self, arrival: Arrival) -> str | SetAside:
-        digest = hashlib.sha256(arrival.subject.encode() + b"\n" + arrival.payload).digest()[:16]
-        if not self._db.run("INSERT OR IGNORE INTO seen VALUES (?, ?)", arrival.stream_seq, digest):
-            return _DUPLICATE
-        if arrival.code is not None:
-            return self._park(arrival, arrival.code, arrival.detail)
-        return _NEW if arrival.signal is None else self._keep_signal(arrival, arrival.signal)
+    def unpark(self, number: int, arrival: Arrival) -> SetAside | None:
+        """Try parked message `number` again, as `arrival` reads it today.
 
-    def _keep_signal(self, arrival: Arrival, signal: Signal) -> str | SetAside:
-        kept = self._db.run(
-            "INSERT OR IGNORE INTO signals (stream_seq, signal_id, revision, event, action, ticker, catalyst,"
-            " confidence, subject, payload, published_at, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            arrival.stream_seq,
-            signal.signal_id,
-            signal.revision,
-            signal.event.value,
-            signal.action.value,
-            signal.ticker,
-            signal.catalyst,
-            text_of(signal.confidence),
-            arrival.subject,
-            arrival.payload,
-            instant_to_text(signal.published_at),
-            instant_to_text(arrival.received_at),
-        )
-        if kept:
-            return _NEW
-        first = self._db.rows(
-            "SELECT payload, stream_seq FROM signals WHERE signal_id = ? AND revision = ?",
-            signal.signal_id,
-            signal.revision,
-        )
-        if first[0][0] == arrival.payload:
-            return self._park(arrival, SIGNATURE_INVALID, f"replayed: the same message came at {first[0][1]}")
-        return self._park(arrival, REVISION_CONFLICT, f"differs from the first {signal.message_id}; that one stands")
-
-    def _park(self, arrival: Arrival, code: str, detail: str) -> SetAside:
-        self._db.run(
-            "INSERT INTO parked (stream_seq, subject, payload, received_at, code, detail, signature)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            arrival.stream_seq,
-            arrival.subject,
-            arrival.payload,
-            instant_to_text(arrival.received_at),
-            code,
-            detail,
-            arrival.signature,
-        )
-        return SetAside(arrival.stream_seq, code, detail)
+        None: it is no longer parked; a signal is undecided now, as if it had just come. Otherwise it stays parked, with
+        today's reason. Raises NotFound.
+        """
+        with self._db.transaction():
+            return unpark_one(self._db, number, arrival)
 
     # Decisions and orders ---------------------------------------------------------------------------------------
 
-    def write_decision(self, decision: Decision, config_hash: str, order: OrderIntent | None) -> bool:
+    def write_decision(
+        self, decision: Decision, config_hash: str, order: OrderIntent | None, *, attempt: int = 1
+    ) -> bool:
         """Write a decision and the order it leads to, together; the decision joins the hash chain.
 
-        False: this revision was decided before, no change.
+        `attempt` 2 is the decision after an approval: a row of its own, and readers show the latest. False: this
+        attempt at this revision was decided before, no change.
         """
+        again = {} if attempt == 1 else {"attempt": attempt}
         with self._db.transaction():
-            written = append(
-                self._db.rows,
-                self._db.run,
-                signal_id=decision.signal_id,
-                revision=decision.revision,
-                verdict=decision.verdict.value,
-                code=None if decision.code is None else decision.code.value,
-                body=orjson.dumps(decision.as_dict()),
-                config_hash=config_hash,
-                decided_at=instant_to_text(decision.decided_at),
-            )
-            self._db.run(
-                "UPDATE signals SET is_decided = 1 WHERE signal_id = ? AND revision = ?",
-                decision.signal_id,
-                decision.revision,
-            )
+            written = self._append(decision, config_hash, {**decision.as_dict(), **again}, attempt)
             if written and order is not None:
                 self._write_intent(order)
+            reached("decision.uncommitted")
+        return written
+
+    def mark_handled(self, signal_id: str, revision: int, at: datetime, note: str) -> bool:
+        """Note that the friend's own program took a signal: a decision NOTED, HANDLED_ELSEWHERE, with his `note`.
+
+        False, and no change, when the revision was decided before.
+        """
+        decision = Decision(signal_id, revision, Verdict.NOTED, Code.HANDLED_ELSEWHERE, (), None, at)
+        with self._db.transaction():
+            return self._append(decision, "", {**decision.as_dict(), "note": note})
+
+    def _append(self, decision: Decision, config_hash: str, body: Mapping[str, Any], attempt: int = 1) -> bool:
+        """Add a decision to the chain, and mark its signal as decided."""
+        written = append(
+            self._db.rows,
+            self._db.run,
+            signal_id=decision.signal_id,
+            revision=decision.revision,
+            verdict=decision.verdict.value,
+            code=None if decision.code is None else decision.code.value,
+            body=orjson.dumps(body),
+            config_hash=config_hash,
+            decided_at=instant_to_text(decision.decided_at),
+            attempt=attempt,
+        )
+        self._db.run(
+            "UPDATE signals SET is_decided = 1 WHERE signal_id = ? AND revision = ?",
+            decision.signal_id,
+            decision.revision,
+        )
         return written
 
     def _write_intent(self, order: OrderIntent) -> None:
@@ -170,6 +156,71 @@ class Journal(JournalReader):
                 instant_to_text(at),
                 order_id,
             )
+            self._db.after_commit("outcome.committed")
+
+    # The friend's word ------------------------------------------------------------------------------------------
+
+    def ask_approval(
+        self, signal_id: str, revision: int, plan: OrderPlan, expires_at: datetime, at: datetime
+    ) -> ApprovalRow:
+        """Put a planned order before the friend, until `expires_at`; what was asked before stays as it is."""
+        with self._db.transaction():
+            return approvals.ask(self._db, signal_id, revision, plan, expires_at, at)
+
+    def answer_approval(
+        self, signal_id: str, revision: int, approved: bool, at: datetime, *, config_hash: str = ""
+    ) -> ApprovalRow:
+        """Give the friend's word, also beside a running agent; a yes is journaled with the config's hash.
+
+        Raises NotFound; Conflict when it expired or was answered before.
+        """
+        with self._db.transaction():
+            self._db.check_is_current()
+            row = approvals.answer(self._db, signal_id, revision, approved=approved, at=at)
+            if approved:
+                what = {"signal_id": signal_id, "revision": revision, "plan": row.plan.as_dict()}
+                self.write_loosening("approved", what, config_hash, at)
+            return row
+
+    def approval_done(self, signal_id: str, revision: int, at: datetime) -> None:
+        """Note that an approved signal was decided again; call it in that decision's transaction."""
+        with self._db.transaction():
+            approvals.finish(self._db, signal_id, revision)
+
+    def expire_approvals(self, now: datetime) -> list[ApprovalRow]:
+        """Close what nobody answered in time; returns what was closed now."""
+        with self._db.transaction():
+            return approvals.expire(self._db, now)
+
+    def write_loosening(self, kind: str, what: Mapping[str, Any], config_hash: str, at: datetime) -> None:
+        """Write down that something lets more through: `kind` (`resumed`, `risk_reset`, …), with the config's hash.
+
+        The rows are a hash chain of their own, and are never removed. Raises NotFound for an earlier version's journal.
+        """
+        with self._db.transaction():
+            self._db.check_is_current()
+            loosened.write(self._db, {"type": kind, "at": instant_to_text(at), **what}, config_hash, at)
+
+    def write_config_change(self, change: Mapping[str, Any], at: datetime) -> None:
+        """Write down a `ConfigChange.as_dict()`; one with `before_hash` None is the first start's."""
+        with self._db.transaction():
+            loosened.write(self._db, {**change, "type": loosened.CONFIG_CHANGED}, str(change["after_hash"]), at)
+
+    def request_flatten(self, reason: str, at: datetime) -> FlattenRequest:
+        """Tell the running agent to close every position, halted or not; a command that still waits stands."""
+        with self._db.transaction():
+            self._db.check_is_current()
+            return flattening.ask_to_flatten(self._db, reason, at)
+
+    def flatten_done(self, at: datetime) -> None:
+        """Note that the command was carried out."""
+        with self._db.transaction():
+            flattening.finish_flatten(self._db, at)
+
+    def set_breaker(self, breaker: Breaker) -> None:
+        """Write down the engine's circuit breaker; it stays over restarts."""
+        with self._db.transaction():
+            flattening.keep_breaker(self._db, breaker)
 
     # Paper ledger -----------------------------------------------------------------------------------------------
 
@@ -197,8 +248,8 @@ class Journal(JournalReader):
 
     def _write_fill(self, fill: Fill) -> None:
         self._db.run(
-            "INSERT INTO fills (order_id, ticker, side, leg, quantity, price, at, stop_price, target_price, catalyst)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO fills (order_id, ticker, side, leg, quantity, price, at, stop_price, target_price, catalyst,"
+            " sector) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             fill.order_id,
             fill.ticker,
             fill.side.value,
@@ -207,6 +258,7 @@ class Journal(JournalReader):
             instant_to_text(fill.at),
             *texts((fill.stop_price, fill.target_price)),
             fill.catalyst,
+            fill.sector,
         )
 
     def write_mark(self, ticker: str, price: Decimal, at: datetime) -> None:
@@ -219,6 +271,13 @@ class Journal(JournalReader):
                 instant_to_text(at),
             )
 
+    # Losses and pauses ------------------------------------------------------------------------------------------
+
+    def add_ledger_row(self, body: Mapping[str, Any], at: datetime) -> None:
+        """Append an event of the risk ledger; events are never changed, and pruning leaves them alone."""
+        with self._db.transaction():
+            self._db.run("INSERT INTO ledger (body, at) VALUES (?, ?)", orjson.dumps(body), instant_to_text(at))
+
     # States -----------------------------------------------------------------------------------------------------
 
     def set_meta(self, key: str, value: str) -> None:
@@ -227,19 +286,41 @@ class Journal(JournalReader):
 
     def set_latch(self, name: str, value: str, reason: str, at: datetime) -> None:
         """Set a trading state (`local`, `operator`); it stays over restarts until it is set again."""
-        with self._db.transaction():
-            self._db.run(
-                "INSERT INTO latches VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
-                " SET value = excluded.value, reason = excluded.reason, at = excluded.at",
-                name,
-                value,
-                reason,
-                instant_to_text(at),
-            )
+        set_latch(self._db, name, value, reason, at)
 
-    def set_link_state(self, state: LinkState) -> None:
-        """What `status` in another process will say about the link: its state, and since when."""
+    def set_link(self, state: str, reason: str, at: datetime) -> None:
+        """What `status` will say about the link, since when, and why; the last 1,000 changes are kept."""
+        write_link(self._db, state, reason, at)
+
+    def set_progress(self, position: int, pending: int | None, at: datetime) -> None:
+        """The durable's ack floor and how many messages wait there, as just measured on the server."""
+        write_progress(self._db, position, pending, at)
+
+    # Reports to the operator ------------------------------------------------------------------------------------
+
+    def add_feedback(self, reports: Iterable[Feedback]) -> None:
+        """Keep reports until they are sent, at most 10,000: the oldest make room. Joins the caller's transaction."""
+        add_reports(self._db, reports)
+
+    def feedback_sent(self, ids: Iterable[str]) -> None:
+        """Forget the reports that the server has stored."""
+        remove_reports(self._db, ids)
+
+    # Upkeep -----------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written inside is on disk together, in one commit, when the block ends; nested ones join.
+
+        No `await` inside: other threads wait for its end.
+        """
         with self._db.transaction():
-            self._db.run(
-                "INSERT OR REPLACE INTO link_state VALUES (1, ?, ?)", state.state, instant_to_text(state.since)
-            )
+            yield
+
+    def prune(self, *, before: datetime, stream_first_sequence: int | None, dry_run: bool = False) -> Pruned:
+        """Remove what is older than `before` and gone from the stream (its first sequence; None: not known).
+
+        Decided signals with their decisions, what was seen, parked messages; never orders, fills, latches or the
+        operator's words. The log of decisions still verifies. `dry_run` only counts.
+        """
+        return prune(self._db, before=before, first_sequence=stream_first_sequence, dry_run=dry_run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,32 +11,54 @@ from typing import Any, Self
 
 import orjson
 
-from signal_contract.codec import decode
-from signal_contract.errors import NotFound, StorageFailed
-from subscriber_agent.book import Fill, Leg, Side
+from signal_contract.errors import StorageFailed
+from signal_contract.feedback import Feedback
+from subscriber_agent.accounting.book import Fill
 from subscriber_agent.chain import Break, ChainRow, Head, first_break
-from subscriber_agent.engines.engine import Outcome, OutcomeState
-from subscriber_agent.journal.chained import CHAINED_SINCE, chain_head, chain_rows, forgotten, latest_rows
-from subscriber_agent.journal.database import Database, Row
+from subscriber_agent.engines.engine import Outcome
+from subscriber_agent.journal import approvals, flattening, loosened
+from subscriber_agent.journal.chained import Rows, chain_anchor, chain_head, chain_rows, forgotten, latest_rows
+from subscriber_agent.journal.controls import latest_controls, operator_state_at
+from subscriber_agent.journal.database import Database
+from subscriber_agent.journal.linkage import last_progress, link_changes, link_row
+from subscriber_agent.journal.outbox import DROPPED, waiting_count, waiting_reports
 from subscriber_agent.journal.rows import (
+    ApprovalRow,
+    ControlRow,
+    FlattenRequest,
     Latch,
-    LinkState,
-    OrderIntent,
+    LinkChange,
+    LinkRow,
+    Loosening,
     OrderRow,
     Parked,
+    Progress,
     SignalRow,
     Stored,
     Tally,
     instant_to_text,
-    maybe_decimal,
-    maybe_instant,
 )
-from subscriber_agent.risk.decision import OrderPlan
+from subscriber_agent.journal.shapes import (
+    fill_from,
+    order_from,
+    outcome_from,
+    parked_from,
+    signal_row_from,
+    stored_from,
+)
+from subscriber_agent.risk.breaker import Breaker
+from subscriber_agent.risk.market import TradingState
 
 _PREFIX = re.compile(r"[0-9a-f]{1,32}")
+_PARKED = "id, stream_seq, subject, payload, received_at, code, detail, signature"
 _STORED = "stream_seq, subject, payload, received_at"
 _ORDER = "order_id, signal_id, revision, plan, created_at, state, quantity, price, detail, settled_at"
-_FILL = "order_id, ticker, side, leg, quantity, price, at, stop_price, target_price, catalyst"
+# Of several attempts at one revision the latest counts.
+_LATEST = (
+    "NOT EXISTS (SELECT 1 FROM decisions n WHERE n.signal_id = d.signal_id AND n.revision = d.revision"
+    " AND n.attempt > d.attempt)"
+)
+_FILL = "order_id, ticker, side, leg, quantity, price, at, stop_price, target_price, catalyst, sector"
 
 
 class JournalReader:
@@ -58,6 +80,10 @@ class JournalReader:
     def path(self) -> Path:
         return self._db.path
 
+    def check_is_current(self) -> None:
+        """Raise NotFound for a file of an earlier version, which a guest can open and lacks tables."""
+        self._db.check_is_current()
+
     # Signals ----------------------------------------------------------------------------------------------------
 
     def undecided(self, limit: int = 100) -> list[Stored]:
@@ -66,7 +92,7 @@ class JournalReader:
             f"SELECT {_STORED} FROM signals WHERE is_decided = 0 ORDER BY stream_seq, id LIMIT ?",  # noqa: S608
             limit,
         )
-        return [_stored(row) for row in rows]
+        return [stored_from(row) for row in rows]
 
     def stored(self, signal_id: str, revision: int) -> Stored | None:
         """One signal, or None."""
@@ -75,7 +101,7 @@ class JournalReader:
             signal_id,
             revision,
         )
-        return _stored(rows[0]) if rows else None
+        return stored_from(rows[0]) if rows else None
 
     def find(self, prefix: str) -> list[Stored]:
         """All revisions of all signals whose id starts with `prefix` (1 to 32 hex digits), in stream order."""
@@ -86,22 +112,33 @@ class JournalReader:
             prefix,
             prefix + "g",
         )
-        return [_stored(row) for row in rows]
+        return [stored_from(row) for row in rows]
 
     def latest_revision(self, signal_id: str) -> int:
         """The highest known revision; 0 when the signal is not known."""
-        return int(self._db.rows("SELECT coalesce(max(revision), 0) FROM signals WHERE signal_id = ?", signal_id)[0][0])
+        rows = self._db.rows(
+            "SELECT coalesce(max(revision), 0) FROM (SELECT revision FROM signals WHERE signal_id = ?1"
+            " UNION ALL SELECT revision FROM spent WHERE signal_id = ?1)",
+            signal_id,
+        )
+        return int(rows[0][0])
 
     def is_retracted(self, signal_id: str) -> bool:
         """Whether the signal was withdrawn; a retraction is final."""
-        return bool(self._db.rows("SELECT 1 FROM signals WHERE signal_id = ? AND event = 'retract' LIMIT 1", signal_id))
+        return bool(
+            self._db.rows(
+                "SELECT 1 FROM signals WHERE signal_id = ?1 AND event = 'retract'"
+                " UNION ALL SELECT 1 FROM spent WHERE signal_id = ?1 AND event = 'retract' LIMIT 1",
+                signal_id,
+            )
+        )
 
     def signals(self, limit: int = 50, *, verdict: str | None = None, ticker: str | None = None) -> list[SignalRow]:
         """The latest signals with their decisions, newest first; optionally of one verdict or ticker."""
         rows = self._db.rows(
-            "SELECT s.stream_seq, s.signal_id, s.revision, s.event, s.action, s.ticker, s.catalyst, s.confidence,"
-            " s.published_at, s.received_at, d.verdict, d.code, d.decided_at, i.state"
-            " FROM signals s LEFT JOIN decisions d USING (signal_id, revision)"
+            "SELECT s.stream_seq, s.signal_id, s.revision, s.event, s.action, s.ticker, s.catalyst, s.confidence,"  # noqa: S608
+            " s.published_at, s.received_at, d.verdict, d.code, d.decided_at, i.state FROM signals s"
+            f" LEFT JOIN decisions d ON d.signal_id = s.signal_id AND d.revision = s.revision AND {_LATEST}"
             " LEFT JOIN intents i ON i.signal_id = s.signal_id AND i.revision = s.revision"
             " WHERE (?1 IS NULL OR d.verdict = ?1) AND (?2 IS NULL OR s.ticker = ?2)"
             " ORDER BY s.id DESC LIMIT ?3",
@@ -109,16 +146,21 @@ class JournalReader:
             ticker,
             limit,
         )
-        return [_signal_row(row) for row in rows]
+        return [signal_row_from(row) for row in rows]
 
-    def parked(self, limit: int = 50) -> list[Parked]:
-        """Messages that were set aside, newest first."""
-        rows = self._db.rows(
-            "SELECT stream_seq, subject, payload, received_at, code, detail, signature FROM parked"
-            " ORDER BY id DESC LIMIT ?",
-            limit,
-        )
-        return [Parked(r[0], r[1], r[2], datetime.fromisoformat(r[3]), r[4], r[5], r[6]) for r in rows]
+    def parked(self, limit: int = 50, *, offset: int = 0) -> list[Parked]:
+        """Messages that were set aside, newest first, from behind the first `offset` on."""
+        rows = self._db.rows(f"SELECT {_PARKED} FROM parked ORDER BY id DESC LIMIT ? OFFSET ?", limit, offset)  # noqa: S608
+        return [parked_from(row) for row in rows]
+
+    def parked_one(self, number: int) -> Parked | None:
+        """One message that was set aside, by its number; None when there is none."""
+        rows = self._db.rows(f"SELECT {_PARKED} FROM parked WHERE id = ?", number)  # noqa: S608
+        return parked_from(rows[0]) if rows else None
+
+    def parked_count(self) -> int:
+        """How many messages are set aside."""
+        return int(self._db.rows("SELECT count(*) FROM parked")[0][0])
 
     def last_sequence(self) -> int:
         """The highest stream sequence that was recorded; 0 before the first."""
@@ -127,16 +169,28 @@ class JournalReader:
     # Decisions and orders ---------------------------------------------------------------------------------------
 
     def decision(self, signal_id: str, revision: int) -> dict[str, Any] | None:
-        """The journaled decision as `Decision.as_dict` made it, with the hash of the config it was made by."""
+        """The latest decision as `Decision.as_dict` made it, with its config's hash, and its `attempt` from 2 on."""
         rows = self._db.rows(
-            "SELECT body, config_hash FROM decisions WHERE signal_id = ? AND revision = ?", signal_id, revision
+            "SELECT body, config_hash FROM decisions WHERE signal_id = ? AND revision = ?"
+            " ORDER BY attempt DESC LIMIT 1",
+            signal_id,
+            revision,
         )
         return {**orjson.loads(rows[0][0]), "config_hash": rows[0][1]} if rows else None
+
+    def decisions_of(self, signal_id: str, revision: int) -> list[dict[str, Any]]:
+        """Every decision about one revision, the first attempt first, each as `decision` has the latest."""
+        rows = self._db.rows(
+            "SELECT body, config_hash FROM decisions WHERE signal_id = ? AND revision = ? ORDER BY attempt",
+            signal_id,
+            revision,
+        )
+        return [{**orjson.loads(body), "config_hash": config_hash} for body, config_hash in rows]
 
     def counts(self) -> list[Tally]:
         """How often each verdict and code came out, most frequent first; undecided signals have no verdict yet."""
         rows = self._db.rows(
-            "SELECT verdict, code, count(*) AS n FROM decisions GROUP BY verdict, code"
+            f"SELECT verdict, code, count(*) AS n FROM decisions d WHERE {_LATEST} GROUP BY verdict, code"  # noqa: S608
             " UNION ALL SELECT 'PARKED', code, count(*) FROM parked GROUP BY code ORDER BY n DESC, 1, 2"
         )
         return [Tally(*row) for row in rows]
@@ -150,7 +204,7 @@ class JournalReader:
             f"SELECT {_ORDER} FROM intents WHERE state IS NULL OR state IN ('UNKNOWN', 'ACCEPTED')"  # noqa: S608
             " ORDER BY created_at, rowid"
         )
-        return [_order(row) for row in rows]
+        return [order_from(row) for row in rows]
 
     def orders_of(self, signal_id: str) -> list[OrderRow]:
         """Every order that a signal led to, oldest first."""
@@ -158,7 +212,7 @@ class JournalReader:
             f"SELECT {_ORDER} FROM intents WHERE signal_id = ? ORDER BY created_at, rowid",  # noqa: S608
             signal_id,
         )
-        return [_order(row) for row in rows]
+        return [order_from(row) for row in rows]
 
     def has_acted(self, signal_id: str, *, excluding: str = "") -> bool:
         """Whether an order was intended for this signal; `excluding` leaves out one order id.
@@ -188,20 +242,24 @@ class JournalReader:
 
     def chain_head(self) -> Head:
         """Where the log of decisions ends. Raises StorageFailed when its note cannot be read."""
-        self._chained()
+        return self._noted(chain_head, "ends")
+
+    def chain_anchor(self) -> Head:
+        """The last row of the log that was removed for its age; number 0 when none was. Raises StorageFailed."""
+        return self._noted(chain_anchor, "starts")
+
+    def _noted(self, read: Callable[[Rows], Head], where: str) -> Head:
         try:
-            return chain_head(self._db.rows)
+            return read(self._db.rows)
         except ValueError as error:
-            raise StorageFailed(f"{self.path}: the note of where the log ends is damaged") from error
+            raise StorageFailed(f"{self.path}: the note of where the log {where} is damaged") from error
 
     def chain_rows(self) -> Iterator[ChainRow]:
         """Every row of the log, in the order of their numbers."""
-        self._chained()
         return chain_rows(self._db.rows)
 
     def latest_decisions(self, limit: int) -> list[ChainRow]:
         """The last rows of the log, oldest first."""
-        self._chained()
         return latest_rows(self._db.rows, limit)
 
     def first_break(self) -> Break | None:
@@ -210,21 +268,67 @@ class JournalReader:
         It may be asked while the agent writes: it looks at what was there when it began.
         """
         with self._db.snapshot():
-            return first_break(self.chain_rows(), self.chain_head()) or forgotten(self._db.rows)
+            return first_break(self.chain_rows(), self.chain_head(), self.chain_anchor()) or forgotten(self._db.rows)
 
-    def _chained(self) -> None:
-        if self._db.version() < CHAINED_SINCE:
-            raise NotFound(
-                "this journal has no hash chain yet: it was written by an earlier version",
-                hint="Start `subscriber-agent run` once: it chains what is there.",
-            )
+    def loosened_head(self) -> Head:
+        """Where the log of what let more through ends. Raises StorageFailed when its note cannot be read."""
+        return self._noted(lambda _: loosened.loosened_head(self._db), "of loosenings ends")
+
+    def loosened_break(self) -> Break | None:
+        """The first row of that log that does not hold; None when all is well. Raises StorageFailed like its head."""
+        self.loosened_head()
+        with self._db.snapshot():
+            return loosened.loosened_break(self._db)
+
+    # The friend's word ------------------------------------------------------------------------------------------
+
+    def approvals(self, state: str | None = None, limit: int = 100) -> list[ApprovalRow]:
+        """What was asked, newest first; optionally only what is in one state (`waiting`, …)."""
+        return approvals.listed(self._db, state, limit)
+
+    def approved(self) -> frozenset[tuple[str, int]]:
+        """The (signal id, revision) pairs that the friend said yes to, decided again since or not."""
+        return approvals.said_yes(self._db)
+
+    def due_approvals(self) -> list[Stored]:
+        """Approved signals that are to be decided again, by the rules of now; the first asked first."""
+        return approvals.due(self._db)
+
+    def loosenings(self, limit: int) -> list[Loosening]:
+        """What let more through, newest first: config changes, resumes, resets, approvals."""
+        return loosened.latest(self._db, limit)
+
+    def config_changes(self, limit: int) -> list[Loosening]:
+        """The journaled changes of the config, newest first; `body` is as `ConfigChange.as_dict` made it."""
+        return loosened.latest(self._db, limit, loosened.CONFIG_CHANGED)
+
+    def last_config_hash(self) -> str | None:
+        """The hash of the config that counted last; None before the first decision and the first journaled change."""
+        return loosened.last_config_hash(self._db)
+
+    def flatten_request(self) -> FlattenRequest | None:
+        """The command to close everything that is not carried out yet; None without one."""
+        return flattening.waiting_flatten(self._db)
+
+    def last_flatten(self) -> tuple[FlattenRequest, datetime | None] | None:
+        """The latest such command, and when it was carried out (None: not yet)."""
+        return flattening.last_flatten(self._db)
+
+    def breaker(self) -> Breaker:
+        """The engine's circuit breaker as it was last written down. Raises StorageFailed when it cannot be read."""
+        return flattening.kept_breaker(self._db)
 
     # Paper ledger -----------------------------------------------------------------------------------------------
 
     def fills(self, after: int = 0) -> list[Fill]:
         """Executions, oldest first; `after` skips that many (they are never removed)."""
         rows = self._db.rows(f"SELECT {_FILL} FROM fills ORDER BY id LIMIT -1 OFFSET ?", after)  # noqa: S608
-        return [_fill(row) for row in rows]
+        return [fill_from(row) for row in rows]
+
+    def ledger_rows(self, after: int = 0) -> list[tuple[int, dict[str, Any]]]:
+        """Number and document of each event of the risk ledger above number `after`, ascending."""
+        rows = self._db.rows("SELECT number, body FROM ledger WHERE number > ? ORDER BY number", after)
+        return [(number, orjson.loads(body)) for number, body in rows]
 
     def marks(self) -> dict[str, tuple[Decimal, datetime]]:
         """The latest known price of each ticker that was ever held, and when it was seen."""
@@ -234,7 +338,7 @@ class JournalReader:
     def paper_outcome(self, order_id: str) -> Outcome | None:
         """What the paper engine answered to an order; None when it never saw it."""
         rows = self._db.rows("SELECT state, quantity, price, detail FROM paper_orders WHERE order_id = ?", order_id)
-        return _outcome(rows[0]) if rows else None
+        return outcome_from(rows[0]) if rows else None
 
     # States -----------------------------------------------------------------------------------------------------
 
@@ -247,69 +351,45 @@ class JournalReader:
         rows = self._db.rows("SELECT name, value, reason, at FROM latches WHERE name = ?", name)
         return Latch(rows[0][0], rows[0][1], rows[0][2], datetime.fromisoformat(rows[0][3])) if rows else None
 
-    def link_state(self) -> LinkState | None:
+    def link_state(self) -> LinkRow | None:
         """What the agent last said about its link; None before the first connection."""
-        rows = self._db.rows("SELECT state, since FROM link_state")
-        if not rows:
-            return None
-        latest = self._db.rows(
-            "SELECT max(at) FROM (SELECT * FROM (SELECT received_at AS at FROM signals ORDER BY id DESC LIMIT 1)"
-            " UNION ALL SELECT * FROM (SELECT received_at FROM parked ORDER BY id DESC LIMIT 1))"
-        )
-        state, since = rows[0]
-        return LinkState(state, datetime.fromisoformat(since), self.last_sequence(), maybe_instant(latest[0][0]))
+        return link_row(self._db, self.last_sequence())
 
+    def link_history(self, limit: int) -> list[LinkChange]:
+        """The last changes of the link, newest first."""
+        return link_changes(self._db, limit)
 
-def _stored(row: Row) -> Stored:
-    stream_seq, subject, payload, received_at = row
-    return Stored(stream_seq, subject, payload, datetime.fromisoformat(received_at), decode(payload))
+    def progress(self) -> Progress | None:
+        """The durable's ack floor as last measured on the server; None before the first measure."""
+        return last_progress(self._db)
 
+    # The operator's words, and ours to him ----------------------------------------------------------------------
 
-def _signal_row(row: Row) -> SignalRow:
-    return SignalRow(
-        stream_seq=row[0],
-        signal_id=row[1],
-        revision=row[2],
-        event=row[3],
-        action=row[4],
-        ticker=row[5],
-        catalyst=row[6],
-        confidence=Decimal(row[7]),
-        published_at=datetime.fromisoformat(row[8]),
-        received_at=datetime.fromisoformat(row[9]),
-        verdict=row[10],
-        code=row[11],
-        decided_at=maybe_instant(row[12]),
-        order_state=None if row[13] is None else OutcomeState(row[13]),
-    )
+    def controls(self, limit: int) -> list[ControlRow]:
+        """The operator's last words, newest first."""
+        return latest_controls(self._db, limit)
 
+    def operator_state_at(self, stream_seq: int) -> TradingState:
+        """The stricter of both operator latches as they stood just before that place in the stream.
 
-def _order(row: Row) -> OrderRow:
-    order_id, signal_id, revision, plan, created_at, *result, settled_at = row
-    try:
-        intent = OrderIntent(
-            order_id, signal_id, revision, OrderPlan.from_dict(orjson.loads(plan)), datetime.fromisoformat(created_at)
-        )
-    except (KeyError, ValueError) as error:
-        raise StorageFailed(f"the journal's order {order_id} cannot be read: {error}") from error
-    return OrderRow(intent, None if result[0] is None else _outcome(tuple(result)), maybe_instant(settled_at))
+        For entries, together with the latches of now: one published during a halt is refused though it be over. Exits
+        ask the latches of now only.
+        """
+        return operator_state_at(self._db, stream_seq)
 
+    def feedback_waiting(self, limit: int, *, skipping: Collection[str] = ()) -> list[Feedback]:
+        """Reports that were not sent yet, oldest first; `skipping` leaves out kinds."""
+        return waiting_reports(self._db, limit, skipping)
 
-def _outcome(row: Row) -> Outcome:
-    state, quantity, price, detail = row
-    return Outcome(OutcomeState(state), Decimal(quantity or 0), maybe_decimal(price), detail or "")
+    def feedback_count(self) -> int:
+        """How many reports were not sent yet."""
+        return waiting_count(self._db)
 
+    def feedback_dropped(self) -> int:
+        """How many reports were never sent: the oldest make room when 10,000 wait."""
+        return int(self.meta(DROPPED) or 0)
 
-def _fill(row: Row) -> Fill:
-    return Fill(
-        order_id=row[0],
-        ticker=row[1],
-        side=Side(row[2]),
-        leg=Leg(row[3]),
-        quantity=Decimal(row[4]),
-        price=Decimal(row[5]),
-        at=datetime.fromisoformat(row[6]),
-        stop_price=maybe_decimal(row[7]),
-        target_price=maybe_decimal(row[8]),
-        catalyst=row[9],
-    )
+    @property
+    def commits(self) -> int:
+        """How many commits, each one fsync, this process has made."""
+        return self._db.commits

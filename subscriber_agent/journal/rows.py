@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import StrEnum
+from typing import Any
 
+from signal_contract.control import Control, Verb
 from signal_contract.model import Signal
 from subscriber_agent.engines.engine import Outcome, OutcomeState
 from subscriber_agent.risk.decision import OrderPlan
@@ -15,7 +19,7 @@ from subscriber_agent.risk.decision import OrderPlan
 class Arrival:
     """One message as it arrived. `code` says why it must not be acted on; such a message carries no signal.
 
-    With neither signal nor code it is only remembered as seen (a control message, whose effect is a latch).
+    A control message carries `control`. With none of the three it is only remembered as seen (an announced key).
     """
 
     stream_seq: int
@@ -26,10 +30,11 @@ class Arrival:
     code: str | None
     detail: str
     signature: str | None = None
+    control: Control | None = None
 
     def __post_init__(self) -> None:
-        if self.signal is not None and self.code is not None:
-            raise ValueError("a message is either a signal or parked")
+        if sum(each is not None for each in (self.signal, self.control, self.code)) > 1:
+            raise ValueError("a message is either a signal, a control message or parked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +69,9 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A message that was kept and never acted on."""
+    """A message that was kept and never acted on. `number` is its own, for `parked show` and `retry`."""
 
+    number: int
     stream_seq: int
     subject: str
     payload: bytes
@@ -93,6 +99,57 @@ class OrderRow:
     intent: OrderIntent
     outcome: Outcome | None
     settled_at: datetime | None
+
+
+class ApprovalState(StrEnum):
+    """WAITING for the friend's word, which came (APPROVED, REJECTED) or not in time (EXPIRED).
+
+    DONE: it was approved, and then decided again by the rules of that moment.
+    """
+
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRow:
+    """One revision of a signal that asks for the friend's word, and the order as it was planned when it asked."""
+
+    signal_id: str
+    revision: int
+    plan: OrderPlan
+    state: ApprovalState
+    asked_at: datetime
+    expires_at: datetime
+    answered_at: datetime | None = None
+
+    def is_waiting_at(self, now: datetime) -> bool:
+        """Whether it can still be answered."""
+        return self.state is ApprovalState.WAITING and now < self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class FlattenRequest:
+    """The friend's command to close every position, which the running agent carries out."""
+
+    number: int
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Loosening:
+    """One row of what let more through: its number, `type`, moment, config hash, and the whole document."""
+
+    number: int
+    type: str
+    at: datetime
+    config_hash: str
+    body: Mapping[str, Any]
+    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +192,58 @@ class Latch:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkState:
+class ControlRow:
+    """One word of the operator. `scope` is `all` or `user`, `control_id` its own id, which counts once."""
+
+    stream_seq: int
+    control_id: str
+    scope: str
+    verb: Verb
+    reason: str
+    issued_at: datetime
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRow:
     """How the link is doing, for `status` in another process. What was last received is filled in when it is read."""
 
     state: str
     since: datetime
+    reason: str = ""
     last_seq: int = 0
     last_received_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChange:
+    """The link became `state` at `at`, and why."""
+
+    state: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The durable's ack floor as last measured on the server: the place from which the durable can be restored.
+
+    `pending` is how many messages were waiting there, None: not known.
+    """
+
+    position: int
+    pending: int | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many rows were removed, or would be."""
+
+    signals: int
+    decisions: int
+    parked: int
+    seen: int
 
 
 def instant_to_text(at: datetime) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_USER_VERSION = 2
+SCHEMA_USER_VERSION = 4
 
 # A stream that was made anew counts from 1 again: the digest keeps its messages from passing for redeliveries.
 _VERSION_1 = """
@@ -69,4 +69,60 @@ CREATE TABLE decisions (
 ALTER TABLE parked ADD COLUMN signature TEXT
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
+# The operator's word, reports to the operator, what the link went through, and what was pruned. `spent` keeps every
+# revision whose signal was removed: a copy of an old exit, which never expires, must not be taken for a new one.
+_VERSION_3 = """
+CREATE TABLE controls (
+  id INTEGER PRIMARY KEY,
+  stream_seq INTEGER NOT NULL, control_id TEXT NOT NULL UNIQUE,
+  scope TEXT NOT NULL CHECK (scope IN ('all', 'user')), verb TEXT NOT NULL, reason TEXT NOT NULL,
+  issued_at TEXT NOT NULL, received_at TEXT NOT NULL
+);
+CREATE TABLE feedback (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, body BLOB NOT NULL, created_at TEXT NOT NULL
+);
+CREATE TABLE link_changes (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, state TEXT NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL
+);
+ALTER TABLE link_state ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+CREATE TABLE spent (
+  signal_id TEXT NOT NULL, revision INTEGER NOT NULL, event TEXT NOT NULL, PRIMARY KEY (signal_id, revision)
+) WITHOUT ROWID;
+CREATE INDEX signals_received ON signals (received_at)
+"""
+
+# The risk ledger, the friend's answers and commands, every loosening (a hash chain of its own), and decisions that are
+# made again once they are approved: the rows keep their numbers and hashes.
+_VERSION_4 = """
+CREATE TABLE ledger (number INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL, at TEXT NOT NULL);
+ALTER TABLE fills ADD COLUMN sector TEXT;
+ALTER TABLE decisions RENAME TO decisions_3;
+CREATE TABLE decisions (
+  number INTEGER PRIMARY KEY,
+  stream_seq INTEGER NOT NULL, signal_id TEXT NOT NULL, revision INTEGER NOT NULL,
+  attempt INTEGER NOT NULL DEFAULT 1, verdict TEXT NOT NULL, code TEXT,
+  body BLOB NOT NULL, config_hash TEXT NOT NULL, decided_at TEXT NOT NULL,
+  prev_hash TEXT NOT NULL, hash TEXT NOT NULL,
+  UNIQUE (signal_id, revision, attempt)
+);
+INSERT INTO decisions (number, stream_seq, signal_id, revision, verdict, code, body, config_hash, decided_at, prev_hash,
+  hash) SELECT number, stream_seq, signal_id, revision, verdict, code, body, config_hash, decided_at, prev_hash, hash
+  FROM decisions_3;
+DROP TABLE decisions_3;
+CREATE TABLE approvals (
+  signal_id TEXT NOT NULL, revision INTEGER NOT NULL, plan BLOB NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('waiting', 'approved', 'rejected', 'expired', 'done')),
+  asked_at TEXT NOT NULL, expires_at TEXT NOT NULL, answered_at TEXT, PRIMARY KEY (signal_id, revision)
+);
+CREATE INDEX approvals_state ON approvals (state, asked_at);
+CREATE TABLE flattens (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, reason TEXT NOT NULL, at TEXT NOT NULL, done_at TEXT
+);
+CREATE TABLE loosened (
+  number INTEGER PRIMARY KEY, type TEXT NOT NULL, config_hash TEXT NOT NULL, body BLOB NOT NULL, at TEXT NOT NULL,
+  prev_hash TEXT NOT NULL, hash TEXT NOT NULL
+)
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)

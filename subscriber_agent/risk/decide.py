@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, localcontext
 
 from signal_contract.model import Action, Event, Signal
-from subscriber_agent.book import Book, Leg, Side
-from subscriber_agent.risk.checks import CHECKS
+from subscriber_agent.accounting.book import Book
+from subscriber_agent.risk.checks import CHECKS, Check, Scope
 from subscriber_agent.risk.codes import Code
-from subscriber_agent.risk.decision import (
-    CheckOutcome,
-    CheckResult,
-    Decision,
-    OrderPlan,
-    OrderType,
-    TimeInForce,
-    Verdict,
-)
-from subscriber_agent.risk.findings import Case
+from subscriber_agent.risk.decision import CheckOutcome, CheckResult, Decision, OrderPlan, Verdict
+from subscriber_agent.risk.findings import Case, Worth, fractional_from, server_time
 from subscriber_agent.risk.limits import Limits
 from subscriber_agent.risk.market import Market
+from subscriber_agent.risk.plans import entry_plan, exit_plan
+from subscriber_agent.risk.prices import prices_from
 
 # Products of the longest wire decimals (25 digits) stay exact, and nobody's thread-wide setting changes a decision.
-_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_EXIT_CHECKS = tuple(each for each in CHECKS if each.scope is not Scope.ENTRY)
+_ENTRY_CHECKS = tuple(each for each in CHECKS if each.scope is not Scope.EXIT)
+_REFUSE = CheckOutcome.REFUSE
+# What waits for the friend keeps its plan: he must see what he says yes to.
+_PLANNED = (None, Code.APPROVAL_REQUIRED)
 
 
 def decide(
@@ -33,18 +31,23 @@ def decide(
     """Decide about one signal. Same inputs, same answer, byte for byte; `now` is an aware instant.
 
     Stops at the first refusal; `show_all` evaluates every check (for `explain`) and comes to the same verdict.
-    A signal that asks for no order (watch, retract) is NOTED; everything else meets the trading state first.
+    A signal that asks for no order (watch, retract) is NOTED; everything else meets the trading state first. An entry
+    that only lacks the friend's approval is NOTED with its plan; once it is in `market.approvals`, decide again.
     """
     note = _note(signal)
     if note is not None:
         return Decision(signal.signal_id, signal.revision, Verdict.NOTED, note, (), None, now)
-    with localcontext(_EXACT):
-        case, results, code = _checked(Case(signal, book, limits, market, now), show_all=show_all)
-        plan = None if code is not None else _plan(case)
-    verdict = Verdict.ACCEPTED if code is None else Verdict.REFUSED
+    with localcontext(EXACT):
+        case, results, code = _checked(case_from(signal, book, limits, market, now), show_all=show_all)
+        plan = _plan(case) if code in _PLANNED else None
     if code is None and market.notify_only:
-        verdict, code = Verdict.NOTED, Code.NOTIFY_ONLY
-    return Decision(signal.signal_id, signal.revision, verdict, code, tuple(results), plan, now)
+        code = Code.NOTIFY_ONLY
+    return Decision(signal.signal_id, signal.revision, _verdict(code), code, tuple(results), plan, now)
+
+
+def is_noted(signal: Signal) -> bool:
+    """Whether it asks for no order, so that no check concerns it."""
+    return _note(signal) is not None
 
 
 def _note(signal: Signal) -> Code | None:
@@ -53,59 +56,41 @@ def _note(signal: Signal) -> Code | None:
     return Code.WATCH_ONLY if signal.action is Action.WATCH else None
 
 
+def case_from(signal: Signal, book: Book, limits: Limits, market: Market, now: datetime) -> Case:
+    """What the first check is shown. Its arithmetic must run in the context EXACT."""
+    prices = prices_from(signal, limits, market, now)
+    server_now, is_fractional = server_time(now, market.clock_skew_s), fractional_from(limits, market)
+    return Case(signal, book, limits, market, now, prices, Worth(book), server_now, is_fractional)
+
+
+def checks_for(case: Case) -> tuple[Check, ...]:
+    """The checks that concern this signal, in their order."""
+    return _EXIT_CHECKS if case.is_exit else _ENTRY_CHECKS
+
+
 def _checked(case: Case, *, show_all: bool) -> tuple[Case, list[CheckResult], Code | None]:
     results: list[CheckResult] = []
+    keep = results.append
     first: Code | None = None
-    for check in CHECKS:
-        if not check.applies_to(case):
-            continue
-        finding = check.run(case)
-        results.append(CheckResult(check.name, finding.outcome, finding.code, finding.observed, finding.limit))
-        if finding.quantity is not None:
-            case = replace(case, quantity=finding.quantity)
-        if finding.outcome is CheckOutcome.REFUSE:
-            first = first or finding.code
+    for check in checks_for(case):
+        outcome, code, observed, limit, quantity = check.run(case)
+        keep(CheckResult(check.name, outcome, code, observed, limit))
+        if quantity is not None:
+            case = case.resized(quantity)
+        if outcome is _REFUSE:
+            first = first or code
             if not show_all:
                 break
     return case, results, first
 
 
-def _plan(case: Case) -> OrderPlan:
-    return _exit_plan(case) if case.is_exit else _entry_plan(case)
+def _plan(case: Case) -> OrderPlan | None:
+    if case.is_exit:
+        return exit_plan(case)
+    return None if case.quantity is None else entry_plan(case, case.quantity)
 
 
-def _entry_plan(case: Case) -> OrderPlan:
-    signal = case.signal
-    return OrderPlan(
-        ticker=signal.ticker,
-        side=Side.BUY if signal.action is Action.BUY else Side.SELL,
-        leg=Leg.ENTRY,
-        quantity=case.quantity or Decimal(0),
-        order_type=OrderType.MARKET,
-        limit_price=None,
-        stop_price=signal.stop_price,
-        target_price=signal.target_price,
-        time_in_force=TimeInForce.DAY,
-        reference_price=signal.reference_price,
-        reference_price_at=signal.reference_price_at,
-        catalyst=signal.catalyst,
-    )
-
-
-def _exit_plan(case: Case) -> OrderPlan:
-    signal = case.signal
-    held = case.book.positions[signal.ticker]
-    return OrderPlan(
-        ticker=signal.ticker,
-        side=Side.SELL if held.quantity > 0 else Side.BUY,
-        leg=Leg.EXIT,
-        quantity=abs(held.quantity),
-        order_type=OrderType.MARKET,
-        limit_price=None,
-        stop_price=None,
-        target_price=None,
-        time_in_force=TimeInForce.DAY,
-        reference_price=signal.reference_price if signal.reference_price is not None else held.last_price,
-        reference_price_at=signal.reference_price_at,
-        catalyst=signal.catalyst,
-    )
+def _verdict(code: Code | None) -> Verdict:
+    if code is None:
+        return Verdict.ACCEPTED
+    return Verdict.NOTED if code in (Code.APPROVAL_REQUIRED, Code.NOTIFY_ONLY) else Verdict.REFUSED

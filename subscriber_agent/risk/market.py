@@ -1,10 +1,18 @@
-"""What the checks must know besides signal, book and limits: trading state, engine, clock, later revisions."""
+"""What the checks must know besides signal, book and limits: trading state, engine, clock, session, quote, losses.
+
+None always means "not known". What only an engine can say (its health, the broker's flags) may be unknown on a paper
+engine, which has no broker; on any other engine what is unknown refuses.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+
+from signal_contract.model import Session
+from subscriber_agent.accounting.ledger import Ledger
 
 
 class TradingState(StrEnum):
@@ -25,9 +33,53 @@ class TradingState(StrEnum):
 _STRICTNESS = (TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED)
 
 
+class Health(StrEnum):
+    """The engine's circuit breaker: OK lets orders through, OPEN none, PROBE this one to see whether it works again."""
+
+    OK = "OK"
+    OPEN = "OPEN"
+    PROBE = "PROBE"
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Best prices in USD at one moment, as the engine shows them."""
+
+    bid: Decimal | None
+    ask: Decimal | None
+    last: Decimal | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """What the broker says about one ticker."""
+
+    is_halted: bool | None = None
+    is_tradable: bool | None = None
+    is_shortable: bool | None = None
+    is_fractionable: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do. `brackets`: it holds a stop for us from the moment of the entry."""
+
+    quotes: bool = False
+    symbols: bool = False
+    fractions: bool = False
+    extended_hours: bool = False
+    shorts: bool = True
+    brackets: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Market:
-    """The world around one signal. `clock_skew_s`: our clock minus the server's, in seconds; None is not known."""
+    """The world around one signal. `clock_skew_s`: our clock minus the server's, in seconds; None is not known.
+
+    `session` and `session_day` come from the calendar; `ledger` holds the losses so far; `approvals` are the
+    (signal id, revision) pairs that the friend said yes to, and `approve_all` is mode `approve`.
+    """
 
     engine: str
     is_paper: bool
@@ -37,8 +89,20 @@ class Market:
     latest_revision: int = 0
     is_retracted: bool = False
     notify_only: bool = False
+    session: Session | None = None
+    session_day: date | None = None
+    quote: Quote | None = None
+    symbol: Symbol | None = None
+    capabilities: Capabilities = Capabilities()
+    health: Health | None = None
+    is_ledger_mismatch: bool | None = None
+    ledger: Ledger | None = None
+    approve_all: bool = False
+    approvals: frozenset[tuple[str, int]] = frozenset()
 
     @property
     def trading_state(self) -> TradingState:
         """The stricter of the friend's own latch and the operator's word."""
+        if self.local_state is self.operator_state:
+            return self.local_state
         return max(self.local_state, self.operator_state, key=_STRICTNESS.index)

@@ -115,6 +115,7 @@ def test_until_drained_catches_up_and_ends(up):
     alice = up.add_user("alice", ["signals.*.*"])
     publish(up, a_signal("AA"), a_signal("BB"))
     lines = [json.loads(text) for text in friend("run", "--until-drained", "--json", "-c", alice).stdout.splitlines()]
+    lines = [line for line in lines if line["type"] != "link"]
     assert [line["type"] for line in lines] == ["connected", "decision", "decision", "caught_up", "stopped"]
     assert lines[3]["missed"] == 2
     assert durable_state(up, "alice") == (0, 0)
@@ -128,7 +129,7 @@ def test_text_output_says_what_was_decided(up):
     assert "buy 100 @ 5 FILLED" in bought
     assert "refused: LOW_CONFIDENCE" in refused
     assert "connected as alice; 2 signals waiting" in done.stderr
-    assert "caught up: 2 missed: 1 FILLED, 1 LOW_CONFIDENCE" in done.stderr
+    assert "caught up: 2 missed: 1 low confidence, 1 acted on" in done.stderr
 
 
 # Halt ---------------------------------------------------------------------------------------------------------------
@@ -140,7 +141,7 @@ def test_halt_stops_the_very_next_signal_survives_a_restart_and_resume_ends_it(u
     publish(up, a_signal("AA"))
     assert agent.codes(1) == ["FILLED"]
     halted = envelope(friend("halt", "--reason", "earnings day", "-c", alice, "--json"))["data"]
-    assert halted == {"before": "ACTIVE", "after": "HALTED", "operator": "ACTIVE"}
+    assert halted == {"before": "ACTIVE", "after": "HALTED", "operator": "ACTIVE", "holds": []}
     publish(up, a_signal("BB"), a_signal("AA", action="close", catalyst="fraud", catalysts=["fraud"]))
     assert agent.codes(3)[1:] == ["HALTED", "HALTED"]
     assert agent.stop() == ExitCode.OK
@@ -180,7 +181,7 @@ def test_views_answer_beside_a_running_agent_and_without_one(up, agents):
     bought, refused = publish(up, a_signal("AA"), a_signal("BB", confidence="0.5"))
     agent.codes(2)
     status = envelope(friend("status", "-c", alice, "--json"))["data"]
-    assert (status["running"], status["link"]["state"]) == (True, "connected")
+    assert (status["running"], status["link"]["state"]) == (True, "LIVE")
     rows = envelope(friend("signals", "-c", alice, "--json"))["data"]
     assert [(row["ticker"], row["verdict"], row["code"], row["order"]) for row in rows] == [
         ("BB", "REFUSED", "LOW_CONFIDENCE", None),

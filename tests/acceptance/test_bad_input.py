@@ -106,7 +106,7 @@ def test_all_mistakes_of_a_config_are_named_at_once_with_their_lines(tmp_path: P
         'servers: ["nats://198.51.100.7:4222"]\n'
         "creds: alice.creds\n"
         "publisher_key: secret\n"
-        "mode: live\n"
+        "mode: fast\n"
         "colour: red\n"
         "risk:\n"
         "  min_confidence: 1.5\n"
@@ -161,8 +161,8 @@ def test_creds_of_another_operator_are_denied(up: Any, start_up: Any, tmp_path: 
     try:
         stranger = other.add_user("alice", ["signals.*.*"]).with_suffix(".creds")
         before = time.monotonic()
-        refusal(ExitCode.DENIED, "DENIED", *AGENT, alice, "--creds", stranger)
-        assert time.monotonic() - before < 10, "a refusal is known at once, it is not tried for the whole time-out"
+        refusal(ExitCode.DENIED, "DENIED", *AGENT, alice, "--creds", stranger, "--connect-timeout", "60")
+        assert time.monotonic() - before < 40, "a refusal is known at once, it is not tried for the whole time-out"
     finally:
         other.stop()
 
@@ -175,7 +175,7 @@ def test_a_server_that_is_away_ends_it_within_the_time_allowed(up: Any) -> None:
     assert up.stop() == ExitCode.OK
     before = time.monotonic()
     message = refusal(ExitCode.UNREACHABLE, "SERVER_UNREACHABLE", *AGENT, alice, "--connect-timeout", "1")
-    assert time.monotonic() - before < 8  # two runs
+    assert time.monotonic() - before < 15  # two runs, on a busy machine
     assert up.url in message
 
 

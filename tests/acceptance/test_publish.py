@@ -9,15 +9,26 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from publisher.entry import Counts
+from publisher.outbox import Outbox
 from signal_contract.resources import resource_path
 
 _RESEARCH = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "catalyst_bot_signals.jsonl"
 _SAMPLE = "config/samples/catalyst_bot_signals.jsonl"
+
+
+@pytest.fixture(name="bare")
+def _bare(data_dir: Path, start_up: Callable[..., Any]) -> Iterator[Any]:
+    """`catalyst up` that sends nothing by itself."""
+    running = start_up(data_dir, None, "--no-relay")
+    yield running
+    running.stop()
 
 
 def publish(up: Any, *arguments: str | Path) -> tuple[int, dict[str, Any]]:
@@ -139,7 +150,8 @@ def test_dry_run_sends_and_keeps_nothing(up: Any) -> None:
     code, answer = publish(up, resource_path(_SAMPLE), "--dry-run")
     assert (code, answer["data"]["would_publish"], len(answer["data"]["signals"])) == (0, 25, 25)
     assert pending(up, "alice") == 0
-    assert not (up.data / "publisher" / "outbox.sqlite").exists()
+    with Outbox.open(up.data / "publisher" / "outbox.sqlite") as outbox:
+        assert outbox.counts() == Counts(0, 0)
 
 
 def _outbox_stored(up: Any) -> int:
@@ -157,7 +169,8 @@ def _outbox_stored(up: Any) -> int:
         connection.close()
 
 
-def test_killed_publish_is_finished_by_the_next_one(up: Any, tmp_path: Path) -> None:
+def test_killed_publish_is_finished_by_the_next_one(bare: Any, tmp_path: Path) -> None:
+    up = bare  # nothing but publish sends here
     up.add_user("alice", ["signals.>"])
     file = many_records(tmp_path / "many.jsonl", 1500)
     command = [str(Path(sys.executable).with_name("catalyst")), "publish", str(file), "--data", str(up.data)]
@@ -177,19 +190,46 @@ def test_killed_publish_is_finished_by_the_next_one(up: Any, tmp_path: Path) -> 
     assert pending(up, "alice") == 1500
 
 
-def test_server_away_keeps_signals_for_the_next_publish(up: Any, tmp_path: Path) -> None:
-    up.add_user("alice", ["signals.>"])
-    up.stop()
-    code, answer = publish(up, resource_path(_SAMPLE), "--timeout", "1")
+@pytest.mark.parametrize(("edge", "kept"), [("outbox.uncommitted", 0), ("outbox.committed", 25)])
+def test_killed_at_an_edge_of_submit_keeps_all_or_nothing(bare: Any, edge: str, kept: int) -> None:
+    command = [str(Path(sys.executable).with_name("catalyst")), "publish", str(resource_path(_SAMPLE))]
+    environment = os.environ | {"CATALYST_STOP_AT": edge, "CATALYST_DATA": str(bare.data)}
+    assert subprocess.run(command, env=environment, check=False, timeout=60).returncode == -signal.SIGKILL
+    with Outbox.open(bare.data / "publisher" / "outbox.sqlite") as outbox:
+        assert outbox.counts() == Counts(kept, 0)
+        assert outbox.replaced == []
+    code, answer = publish(bare, resource_path(_SAMPLE))
+    assert (code, answer["data"]["waiting"]) == (0, 0)
+    with Outbox.open(bare.data / "publisher" / "outbox.sqlite") as outbox:
+        assert outbox.counts() == Counts(0, 25)
+
+
+def test_server_away_keeps_signals_for_the_next_publish(bare: Any, tmp_path: Path) -> None:
+    bare.add_user("alice", ["signals.>"])
+    bare.stop()
+    code, answer = publish(bare, resource_path(_SAMPLE), "--timeout", "1")
     assert (code, answer["data"]["waiting"], answer["data"]["published"]) == (10, 25, 0)
     assert "25 signals are safe in the outbox and go out at the next publish" in answer["errors"][0]["message"]
-    again = type(up).start(up.data, up.port)
+    again = type(bare).start(bare.data, bare.port, "--no-relay")
     try:
         empty = tmp_path / "empty.jsonl"
         empty.touch()
         code, answer = publish(again, empty)
         assert (code, answer["data"]["from_earlier"], answer["data"]["waiting"]) == (0, 25, 0)
         assert pending(again, "alice") == 25
+    finally:
+        again.stop()
+
+
+def test_what_waits_goes_out_by_itself_when_the_server_is_back(up: Any) -> None:
+    up.add_user("alice", ["signals.>"])
+    up.stop()
+    publish(up, resource_path(_SAMPLE), "--timeout", "0.5")
+    again = type(up).start(up.data, up.port)
+    try:
+        deadline = time.monotonic() + 30
+        while pending(again, "alice") < 25:
+            assert time.monotonic() < deadline
     finally:
         again.stop()
 

@@ -11,6 +11,7 @@ import pytest
 
 from signal_admin.server.orphan import orphan_of
 from signal_contract.errors import ExitCode
+from signal_contract.resources import resource_path
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX")
 
@@ -113,6 +114,29 @@ def test_commands_without_a_data_directory_say_what_to_do(tmp_path):
     done = subprocess.run([*command, "--data", str(tmp_path), "--json"], capture_output=True, text=True, check=False)
     assert done.returncode == ExitCode.NOT_FOUND
     assert "catalyst up" in json.loads(done.stdout)["errors"][0]["hint"]
+
+
+def test_what_waits_in_the_outbox_goes_out_with_the_server_unless_it_shall_not(up, start_up):
+    up.add_user("alice", ["signals.*.*"])
+    assert up.stop() == ExitCode.OK
+    sample = resource_path("config/samples/catalyst_bot_signals.jsonl")
+    assert up.run("publish", str(sample), "--timeout", "1").returncode != ExitCode.OK
+    silent = start_up(up.data, up.port, "--no-relay")
+    assert _waiting(silent) == 0
+    assert silent.stop() == ExitCode.OK
+    again = start_up(up.data, up.port)
+    try:
+        deadline = time.monotonic() + 15
+        while _waiting(again) == 0 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert _waiting(again) > 0
+    finally:
+        assert again.stop() == ExitCode.OK
+
+
+def _waiting(up) -> int:
+    (alice,) = json.loads(up.run("user", "list", "--json").stdout)["data"]["users"]
+    return int(alice["pending"])
 
 
 def test_catalysts_are_listed(tmp_path):

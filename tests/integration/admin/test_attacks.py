@@ -74,6 +74,10 @@ FRIEND_MAY_NOT_PUBLISH = (
     "$JS.API.STREAM.MSG.GET.AUDIT",
     "$JS.API.DIRECT.GET.AUDIT",
     "$JS.API.STREAM.DELETE.AUDIT",
+    "$JS.API.STREAM.INFO.FEEDBACK",
+    "$JS.API.STREAM.MSG.GET.FEEDBACK",
+    "$JS.API.STREAM.PURGE.FEEDBACK",
+    "FEED.STREAM.MSG.GET.FEEDBACK",
     "audit.user-revoke",
     "WATCH.STREAM.INFO.SIGNALS",
     "WATCH.CONSUMER.LIST.SIGNALS",
@@ -166,6 +170,7 @@ async def state(operator) -> tuple:
     info = await link.api("$JS.API.STREAM.INFO.SIGNALS")
     names = await link.api("$JS.API.CONSUMER.NAMES.SIGNALS")
     bob = await link.api("$JS.API.CONSUMER.INFO.SIGNALS.sub_bob")
+    reports = await link.api("$JS.API.STREAM.INFO.FEEDBACK", {"subjects_filter": "feedback.bob.>"})
     return (
         info["created"],
         info["config"],
@@ -176,6 +181,9 @@ async def state(operator) -> tuple:
         bob["num_pending"],
         bob["num_ack_pending"],
         bob["ack_floor"]["stream_seq"],
+        reports["created"],
+        reports["config"],
+        reports["state"].get("subjects"),
     )
 
 
@@ -233,10 +241,13 @@ async def test_every_attack_of_a_friend_is_denied_and_changes_nothing(friends):
         DELETE_STREAM,
         DELETE_BOB,
         "$JS.API.STREAM.PURGE.SIGNALS",
+        "$JS.API.STREAM.PURGE.FEEDBACK",
+        "$JS.API.STREAM.DELETE.FEEDBACK",
         "signals.fda.FORGED",
         "control.all.halt",
         "_INBOX_bob.x",
         "$SYS.REQ.SERVER.PING",
+        "feedback.bob.status",
         "FEED.CONSUMER.MSG.NEXT.SIGNALS.sub_bob",
         "$JS.ACK.SIGNALS.sub_bob.1.2.1.1.0",
         "feedback.bob.decision",
@@ -255,6 +266,7 @@ async def test_a_reply_subject_cannot_carry_the_servers_authority(friends, targe
         info_subject("alice"): b"",
         f"{first.reply}": b"+ACK",
         "feedback.alice.decision": b"{}",
+        "feedback.alice.status": b"not json",
     }
     for carrier, body in carriers.items():
         await alice.publish(carrier, body, reply=target)
@@ -393,6 +405,13 @@ async def test_a_friend_may_send_feedback_of_his_own(friends):
     assert await not_denied(alice, notices, publish=allowed) == allowed
 
 
+async def test_a_report_under_bobs_name_would_be_seen_by_the_probes_above(friends):
+    before = await state(friends)
+    bob = await friends.link("bob")
+    await bob.publish_stored("feedback.bob.decision", b"{}", headers={MESSAGE_ID_HEADER: "x"})
+    assert await state(friends) != before
+
+
 async def test_a_friend_hears_the_heartbeat(friends, until):
     heard = []
 
@@ -409,7 +428,8 @@ async def test_a_friend_hears_the_heartbeat(friends, until):
 PUBLISHER_MAY_NOT = (
     "control.all.halt",
     "$JS.API.INFO",
-    "$JS.API.STREAM.INFO.SIGNALS",
+    "$JS.API.STREAM.INFO.FEEDBACK",
+    "$JS.API.STREAM.MSG.GET.SIGNALS",
     DELETE_STREAM,
     "$JS.API.CONSUMER.CREATE.SIGNALS.x",
     DELETE_BOB,
@@ -456,6 +476,7 @@ AUDITOR_MAY_NOT = (
     "WATCH.CONSUMER.INFO.SIGNALS.sub_bob",
     "WATCH.DIRECT.GET.AUDIT.audit.user-add",
     "WATCH.CONSUMER.CREATE.AUDIT",
+    "WATCH.STREAM.MSG.GET.FEEDBACK",
     "$JS.ACK.SIGNALS.sub_bob.1.1.1.1.0",
     "feedback.bob.decision",
 )
@@ -465,6 +486,10 @@ ADMIN_MAY_NOT = (
     DELETE_STREAM,
     "$JS.API.STREAM.PURGE.SIGNALS",
     "$JS.API.STREAM.MSG.DELETE.SIGNALS",
+    "$JS.API.STREAM.DELETE.FEEDBACK",
+    "$JS.API.STREAM.PURGE.FEEDBACK",
+    "$JS.API.CONSUMER.CREATE.FEEDBACK.x",
+    "feedback.bob.decision",
     "$JS.API.STREAM.CREATE.OTHER",
     "$JS.API.CONSUMER.MSG.NEXT.SIGNALS.sub_bob",
     "$SYS.REQ.CLAIMS.UPDATE",

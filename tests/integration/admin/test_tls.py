@@ -19,7 +19,7 @@ from signal_contract.creds import read_creds
 from signal_contract.errors import Denied, NotFound, ServerConfigRefused, ServerUnreachable, TlsFailed
 from signal_contract.link import Link
 from signal_contract.signing import MESSAGE_ID_HEADER
-from subscriber_agent.feed import Feed
+from subscriber_agent.receiving.feed import Feed
 
 KINDS = ["tls", "wss"]
 

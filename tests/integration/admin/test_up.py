@@ -118,7 +118,7 @@ async def test_filters_changed_in_the_registry_are_changed_on_the_server(operato
     (alice,) = all_users(desk)
     write_user(desk, User(alice.name, alice.public_key, ("signals.*.*",), alice.created_at, None, 1))
     with registry_locked(desk):
-        todo = await provision(await operator.admin_link(), desk, stream_config())
+        todo = await provision(await operator.admin_link(), desk, [stream_config()])
     assert [type(each).__name__ for each in todo.actions] == ["UpdateDurable"]
     config = (await api(operator, "CONSUMER.INFO.SIGNALS.sub_alice"))["config"]
     assert "signals.*.*" in config["filter_subjects"]
@@ -127,14 +127,14 @@ async def test_filters_changed_in_the_registry_are_changed_on_the_server(operato
 async def test_provisioning_twice_changes_nothing(operator):
     await operator.add_user("alice", ["signals.fda.*"])
     with registry_locked(operator.up.desk):
-        todo = await provision(await operator.admin_link(), operator.up.desk, stream_config())
+        todo = await provision(await operator.admin_link(), operator.up.desk, [stream_config()])
     assert (todo.actions, todo.refusals, todo.strangers) == ((), (), ())
 
 
 async def test_an_unchangeable_difference_is_refused_before_anything_is_changed(operator):
     desired = {**stream_config(), "retention": "workqueue", "max_bytes": 123_000_000}
     with registry_locked(operator.up.desk), pytest.raises(Conflict, match="retention"):
-        await provision(await operator.admin_link(), operator.up.desk, desired)
+        await provision(await operator.admin_link(), operator.up.desk, [desired])
     assert (await api(operator, "STREAM.INFO.SIGNALS"))["config"]["max_bytes"] == 1 << 30
 
 

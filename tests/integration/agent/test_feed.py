@@ -11,7 +11,7 @@ from signal_contract.errors import Denied, DurableMissing, LinkError
 from signal_contract.link import Link
 from signal_contract.signing import MESSAGE_ID_HEADER
 from signal_contract.topology import durable_name
-from subscriber_agent.feed import Feed, durable_info
+from subscriber_agent.receiving.feed import Feed, durable_info
 
 
 async def _publish(operator, count, *, start=0, subject="signals.fda.AAPL"):
@@ -65,7 +65,7 @@ async def test_delivery_goes_on_after_the_server_was_killed(operator):
     feed = Feed(creds_link, "alice")
     creds_link._on_notice = lambda notice: (
         notices.append(notice),
-        notice.event is LinkEvent.RECONNECTED and feed.on_reconnect(),
+        notice.event is LinkEvent.RECONNECTED and (feed.on_reconnect(), feed.go_on()),
     )
     collecting = asyncio.create_task(_collect(feed, 20, within_s=30))
     await _publish(operator, 10)
@@ -88,6 +88,7 @@ async def test_after_a_reconnect_no_message_goes_to_the_pull_of_the_old_connecti
             feed.on_disconnect()
         elif notice.event is LinkEvent.RECONNECTED:
             feed.on_reconnect()
+            feed.go_on()
 
     link = await operator.link("alice", on_notice)
     feed = Feed(link, "alice")

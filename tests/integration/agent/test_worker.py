@@ -3,106 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
+from live_agent import Agent, a_signal, drained, now, publishing, revised
 
-from publisher.service import SignalPublisher
 from publisher.settings import read_settings
-from signal_contract.codec import signal_id_from
-from signal_contract.creds import read_creds
 from signal_contract.errors import DurableMissing, ServerUnreachable
-from signal_contract.model import Action, Event, Signal
-from signal_contract.resources import resource_path
-from subscriber_agent.config import load_config
-from subscriber_agent.desk import Desk
-from subscriber_agent.engines.paper import PaperEngine
-from subscriber_agent.journal import Journal
-from subscriber_agent.worker import Worker
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def a_signal(ticker: str = "AAPL", **changes: Any) -> Signal:
-    """A buy at 5.00 with stop 4.75, published now."""
-    document = json.loads(resource_path("config/samples/signal.v1.json").read_bytes())
-    at = now().isoformat()
-    fields = {
-        "signal_id": signal_id_from("news", ticker, Action.BUY),
-        "ticker": ticker,
-        "reference_price": "5.00",
-        "reference_price_at": at,
-        "stop_price": "4.75",
-        "target_price": "6.00",
-        "classified_at": at,
-        "published_at": at,
-        "expires_at": (now() + timedelta(hours=2)).isoformat(),
-    }
-    return Signal.model_validate_json(json.dumps({**document, **fields, **changes}))
-
-
-def revised(signal: Signal, event: Event, revision: int = 2, **changes: Any) -> Signal:
-    return signal.model_copy(update={"event": event, "revision": revision, **changes})
-
-
-class Agent:
-    """A worker with its journal, desk and paper engine, put together as `run` does it."""
-
-    def __init__(self, config: Any, name: str) -> None:
-        settings = load_config(config)
-        creds = read_creds(settings.creds, role="subscriber")
-        self.reports: list[tuple[str, dict[str, Any]]] = []
-        self.journal = Journal.open(settings.data_dir(creds.user, creds.account) / "journal.sqlite")
-        engine = PaperEngine(
-            self.journal, start_cash_usd=settings.engine.start_cash_usd, clock=now, slippage_bps=Decimal(0)
-        )
-        desk = Desk(settings, self.journal, engine, now, user=name)
-        self.stop = asyncio.Event()
-        self._worker = Worker(settings, creds, self.journal, desk, self._note)
-
-    def _note(self, event: str, facts: dict[str, Any]) -> None:
-        self.reports.append((event, facts))
-
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        return [facts for event, facts in self.reports if event == kind]
-
-    @property
-    def labels(self) -> list[str]:
-        return [facts["label"] for facts in self.of("decision")]
-
-    async def run(self, *, until_drained: bool = False) -> None:
-        try:
-            async with asyncio.timeout(60):
-                await self._worker.run(self.stop, connect_timeout_s=2, until_drained=until_drained)
-        finally:
-            self.journal.close()
-
-
-@asynccontextmanager
-async def publishing(operator):
-    async with SignalPublisher(read_settings(operator.data, now=now())) as publisher:
-
-        async def publish(*signals: Signal) -> None:
-            await publisher.submit_many(signals)
-            assert (await publisher.flush(10)).failure is None
-
-        yield publish
-
-
-async def drained(operator, *signals: Signal) -> Agent:
-    """An agent that was away while these were published, and then caught up."""
-    config = await operator.add_user("alice", ["signals.*.*"])
-    async with publishing(operator) as publish:
-        await publish(*signals)
-    agent = Agent(config, "alice")
-    await agent.run(until_drained=True)
-    return agent
+from signal_contract.model import Event
 
 
 async def test_a_signal_that_was_withdrawn_further_back_is_never_traded(operator):

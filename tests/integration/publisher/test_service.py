@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from publisher.circuit import CircuitState
+from publisher.entry import Entry
 from publisher.intake.outcome import Draft
 from publisher.intake.record import Intake
-from publisher.outbox import Entry, Outbox
+from publisher.outbox import Outbox
 from publisher.service import SignalPublisher, entry_from
 from publisher.settings import PublisherSettings, read_settings
 from signal_contract.codec import decode

@@ -97,7 +97,9 @@ async def test_with_a_public_key_the_seed_is_nowhere(desk, tmp_path):
     assert made.user.keeps_own_key
 
 
-@pytest.mark.parametrize("key", ["", "UXXX", KeyPair.generate(KeyKind.ACCOUNT).public])
+@pytest.mark.parametrize(
+    "key", ["", "UXXX", KeyPair.generate(KeyKind.ACCOUNT).public], ids=["empty", "short", "of an account"]
+)
 async def test_a_public_key_that_is_none_is_refused_and_nothing_is_made(desk, tmp_path, key):
     with pytest.raises(CredsInvalid):
         await invite(desk, invitation(public_key=key or "U"), Handover(tmp_path / "a.invite"), now=NOW)

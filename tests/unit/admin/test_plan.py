@@ -5,14 +5,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signal_admin.plan import Actual, CreateDurable, CreateStream, UpdateDurable, UpdateStream, plan
+from signal_admin.plan import (
+    Actual,
+    CreateDurable,
+    CreateStream,
+    UpdateDurable,
+    UpdateStream,
+    newcomers,
+    plan,
+    without_newcomers,
+)
 from signal_admin.registry import User
-from signal_contract.topology import durable_config, stream_config
+from signal_contract.topology import durable_config, feedback_stream_config, stream_config
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 ALICE = User("alice", "UALICE", ("signals.fda.*",), NOW)
 BOB = User("bob", "UBOB", ("signals.*.AAPL", "signals.*.MSFT"), NOW, start_sequence=7)
 STREAM = stream_config()
+THERE = {"SIGNALS": STREAM}
 
 
 def durable(user: User, **changes) -> dict:
@@ -20,30 +30,30 @@ def durable(user: User, **changes) -> dict:
 
 
 def test_nothing_there_makes_stream_and_durables_in_this_order():
-    actions = plan([ALICE, BOB], STREAM, Actual()).actions
+    actions = plan([ALICE, BOB], [STREAM], Actual()).actions
     assert [type(each) for each in actions] == [CreateStream, CreateDurable, CreateDurable]
 
 
 def test_all_as_it_should_be_needs_nothing():
-    actual = Actual(STREAM, 100, {"sub_alice": durable(ALICE), "sub_bob": durable(BOB)})
-    assert plan([ALICE, BOB], STREAM, actual) == plan([], STREAM, Actual(STREAM))
+    actual = Actual(THERE, 100, {"sub_alice": durable(ALICE), "sub_bob": durable(BOB)})
+    assert plan([ALICE, BOB], [STREAM], actual) == plan([], [STREAM], Actual(THERE))
 
 
 def test_a_new_user_starts_after_the_last_message():
-    (create,) = plan([ALICE], STREAM, Actual(STREAM, 41, {})).actions
+    (create,) = plan([ALICE], [STREAM], Actual(THERE, 41, {})).actions
     assert create.config["deliver_policy"] == "by_start_sequence"
     assert create.config["opt_start_seq"] == 42
     assert create.user.start_sequence == 42
 
 
 def test_a_lost_durable_is_made_again_from_where_its_user_started():
-    (create,) = plan([BOB], STREAM, Actual(STREAM, 5000, {})).actions
+    (create,) = plan([BOB], [STREAM], Actual(THERE, 5000, {})).actions
     assert create.config["opt_start_seq"] == 7
 
 
 def test_changed_filters_update_the_durable_and_keep_its_start():
     wider = replace(ALICE, filters=("signals.fda.*", "signals.merger.*"))
-    (update,) = plan([wider], STREAM, Actual(STREAM, 9, {"sub_alice": durable(ALICE, opt_start_seq=3)})).actions
+    (update,) = plan([wider], [STREAM], Actual(THERE, 9, {"sub_alice": durable(ALICE, opt_start_seq=3)})).actions
     assert isinstance(update, UpdateDurable)
     assert update.changes == ("filter_subjects",)
     assert update.config["opt_start_seq"] == 3
@@ -53,11 +63,11 @@ def test_changed_filters_update_the_durable_and_keep_its_start():
 def test_the_order_of_filters_does_not_count():
     there = durable(BOB)
     there["filter_subjects"] = there["filter_subjects"][::-1]
-    assert plan([BOB], STREAM, Actual(STREAM, 9, {"sub_bob": there})).actions == ()
+    assert plan([BOB], [STREAM], Actual(THERE, 9, {"sub_bob": there})).actions == ()
 
 
 def test_a_changed_limit_updates_the_stream():
-    (update,) = plan([], STREAM, Actual({**STREAM, "max_bytes": 5, "metadata": {"a": "b"}})).actions
+    (update,) = plan([], [STREAM], Actual({"SIGNALS": {**STREAM, "max_bytes": 5, "metadata": {"a": "b"}}})).actions
     assert isinstance(update, UpdateStream)
     assert update.changes == ("max_bytes",)
     assert update.config["metadata"] == {"a": "b"}
@@ -67,28 +77,46 @@ def test_a_changed_limit_updates_the_stream():
     "difference", [{"storage": "memory"}, {"deny_delete": False}, {"deny_purge": False}, {"retention": "interest"}]
 )
 def test_what_cannot_be_changed_on_a_stream_is_refused_by_name(difference):
-    made = plan([], STREAM, Actual({**STREAM, **difference}))
+    made = plan([], [STREAM], Actual({"SIGNALS": {**STREAM, **difference}}))
     assert made.actions == ()
     assert next(iter(difference)) in made.refusals[0]
 
 
+def test_every_stream_of_the_plan_is_made_and_compared_for_itself():
+    feedback = feedback_stream_config()
+    made = plan([], [STREAM, feedback], Actual(THERE))
+    assert [each.config["name"] for each in made.actions] == ["FEEDBACK"]
+    (update,) = plan([], [STREAM, feedback], Actual({**THERE, "FEEDBACK": {**feedback, "max_age": 1}})).actions
+    assert (update.config["name"], update.changes) == ("FEEDBACK", ("max_age",))
+    refused = plan([], [STREAM, feedback], Actual({**THERE, "FEEDBACK": {**feedback, "storage": "memory"}}))
+    assert refused.refusals == ("stream FEEDBACK: storage is 'memory', wanted 'file', and cannot be changed",)
+
+
+def test_postponed_users_keep_everything_else_of_the_plan():
+    todo = plan([ALICE, BOB], [STREAM], Actual({}, 0, {"sub_bob": durable(BOB, max_batch=1)}))
+    assert newcomers(todo) == ("alice",)
+    later = without_newcomers(todo)
+    assert [type(each) for each in later.actions] == [CreateStream, UpdateDurable]
+    assert later.postponed == ("alice",)
+
+
 @pytest.mark.parametrize("difference", [{"ack_policy": "none"}, {"max_waiting": 512}, {"replay_policy": "original"}])
 def test_what_cannot_be_changed_on_a_durable_is_refused_by_name(difference):
-    made = plan([ALICE], STREAM, Actual(STREAM, 1, {"sub_alice": durable(ALICE, **difference)}))
+    made = plan([ALICE], [STREAM], Actual(THERE, 1, {"sub_alice": durable(ALICE, **difference)}))
     assert made.actions == ()
     assert next(iter(difference)) in made.refusals[0]
 
 
 def test_a_durable_of_nobody_is_told_and_left_alone():
-    made = plan([], STREAM, Actual(STREAM, 1, {"sub_mallory": durable(ALICE)}))
+    made = plan([], [STREAM], Actual(THERE, 1, {"sub_mallory": durable(ALICE)}))
     assert made.strangers == ("sub_mallory",)
     assert made.actions == ()
 
 
 @given(st.permutations([ALICE, BOB, User("carol", "UC", ("signals.*.*",), NOW)]), st.integers(0, 10**9))
 def test_a_carried_out_plan_leaves_nothing_to_do(users, last_sequence):
-    first = plan(users, STREAM, Actual(None, last_sequence, {}))
+    first = plan(users, [STREAM], Actual({}, last_sequence, {}))
     creates = [each for each in first.actions if isinstance(each, CreateDurable)]
     there = {each.config["name"]: each.config for each in creates}
-    second = plan([each.user for each in creates], STREAM, Actual(STREAM, last_sequence, there))
+    second = plan([each.user for each in creates], [STREAM], Actual(THERE, last_sequence, there))
     assert second.actions == second.refusals == second.strangers == ()

@@ -2,24 +2,43 @@
 
 import base64
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from signal_contract.codec import encode, signal_id_from
+from signal_contract.control import Control, Verb, control_bytes
 from signal_contract.invite import Invite
-from signal_contract.model import Action, Classifier, ClassifierMode, Event, Market, News, Priority, Signal
+from signal_contract.model import Action, Classifier, ClassifierMode, Event, Market, News, Priority, Session, Signal
 from signal_contract.nkey import KeyKind, KeyPair
-from subscriber_agent.book import Book, Position
-from subscriber_agent.config import AgentConfig
+from subscriber_agent.accounting.book import Book, Position
+from subscriber_agent.accounting.ledger import Ledger, SessionStarted
 from subscriber_agent.journal import Arrival
+from subscriber_agent.risk.decide import decide
+from subscriber_agent.risk.decision import CheckResult, Decision
 from subscriber_agent.risk.limits import Limits
+from subscriber_agent.risk.market import Health
 from subscriber_agent.risk.market import Market as MarketView
+from subscriber_agent.settings.config import AgentConfig
 
 NOW = datetime(2026, 1, 2, 14, 30, tzinfo=UTC)
 KEY = "ed25519:" + "A" * 43
-PAPER = MarketView(engine="paper", is_paper=True, latest_revision=1)
+TODAY = NOW.date()
+CALM = Ledger().after(SessionStarted(TODAY, NOW, Decimal(10_000)))
+PAPER = MarketView(
+    engine="paper", is_paper=True, latest_revision=1, session=Session.REGULAR, session_day=TODAY, ledger=CALM
+)
+# An engine with real money behind it about which everything is known; its books say `is_blocked=False`.
+REAL = replace(PAPER, engine="real", is_paper=False, health=Health.OK, is_ledger_mismatch=False)
+# A paper account whose history is not kept, so that a book of any worth has lost nothing.
+UNTRACKED = replace(PAPER, ledger=None)
+# Shares of equity out of the way, to look at another cap alone.
+WIDE = {f"max_{each}_exposure_percent": 100 for each in ("ticker", "catalyst", "sector")}
+NO_SHARES = {"max_exposure_percent": 100, **WIDE}
+# Tests that run at the hour of the machine trade at every hour.
+ANY_TIME = {"sessions": ["pre", "regular", "after", "closed"]}
 
 
 def D(text: str | int) -> Decimal:
@@ -98,11 +117,26 @@ def a_book(cash: str | None = "10000", *positions: Position, **changes: Any) -> 
     return Book(cash=None if cash is None else D(cash), positions=held, **changes)
 
 
+def decided(signal=None, book=None, market=PAPER, now=NOW, *, show_all=False, **limits) -> Decision:
+    """The decision about an ordinary signal in an ordinary world, but for what is named."""
+    return decide(signal or a_signal(), book or a_book(), some_limits(**limits), market, now, show_all=show_all)
+
+
+def code_of(*args, **kwargs):
+    return decided(*args, **kwargs).code
+
+
+def outcome_of(decision: Decision, name: str) -> CheckResult:
+    return next(each for each in decision.checks if each.name == name)
+
+
 def some_limits(**changes: Any) -> Limits:
     return Limits.model_validate(changes)
 
 
 def a_config(data: Path, **changes: Any) -> AgentConfig:
+    """A config for paper that trades at every hour, unless `risk` names its sessions."""
+    changes["risk"] = {**ANY_TIME, **changes.get("risk", {})}
     fields = {"servers": ["nats://127.0.0.1:4222"], "creds": "x.creds", "publisher_key": KEY, "data": str(data)}
     return AgentConfig.model_validate({**fields, **changes})
 
@@ -151,3 +185,14 @@ def starter(name: str, *more: str) -> str:
 
 def an_arrival(seq: int, signal: Signal, at: datetime = NOW) -> Arrival:
     return Arrival(seq, signal.subject, encode(signal), at, signal, None, "")
+
+
+def a_control(
+    seq: int, verb: Verb, *, control_id: int | None = None, minute: int | None = None, **changes: Any
+) -> Arrival:
+    """A word of the operator at `seq`, issued `minute` minutes after NOW (by itself: `seq`); its id is its number."""
+    issued_at = NOW + timedelta(minutes=seq if minute is None else minute)
+    number = seq if control_id is None else control_id
+    fields = {"control_id": f"{number:032x}", "verb": verb, "user": None, "reason": "because", "issued_at": issued_at}
+    control = Control.model_validate({**fields, **changes})
+    return Arrival(seq, control.subject, control_bytes(control), NOW, None, None, "", control=control)

@@ -8,7 +8,7 @@ from agent_samples import NOW, D, a_book, a_position
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subscriber_agent.book import Fill, Leg, Side, WorkingEntry, book_from
+from subscriber_agent.accounting.book import Fill, Leg, Side, WorkingEntry, book_from
 
 
 def a_fill(side=Side.BUY, quantity=10, price="5", ticker="ABCD", order_id="o1", **changes):

@@ -1,6 +1,7 @@
 """The settings file: every mistake at once, each with its line, and nothing read by chance."""
 
 import contextlib
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signal_contract.errors import ConfigInvalid
+from signal_contract.feedback import Privacy
 from signal_contract.resources import resource_path
-from subscriber_agent.config import AgentConfig, Mode, allowed_text, example_yaml, load_config
 from subscriber_agent.risk.limits import Limits
-from subscriber_agent.yaml_source import MAX_BYTES, yaml_from_text
+from subscriber_agent.settings.config import AgentConfig, Mode, load_config
+from subscriber_agent.settings.example import example_yaml, schema_json
+from subscriber_agent.settings.fields import allowed_text, is_list
+from subscriber_agent.settings.yaml_source import MAX_BYTES, yaml_from_text
 
 GOOD = f'servers: ["nats://127.0.0.1:4222"]\ncreds: alice.creds\npublisher_key: "{KEY}"\n'
 
@@ -88,7 +92,7 @@ def test_every_mistake_is_named_at_once_with_its_line(tmp_path):
     text = (
         "servers: [nats://10.0.0.1:4222]\n"
         "publisher_key: nope\n"
-        "mode: live\n"
+        "mode: wild\n"
         "max_exposure_percent: 3\n"
         "engine: {kind: broker, start_cash_usd: 1}\n"
         "risk:\n"
@@ -107,7 +111,7 @@ def test_every_mistake_is_named_at_once_with_its_line(tmp_path):
         (1, "creds: is missing"),
         (1, "clear text"),
         (2, "publisher_key"),
-        (3, "mode live is not in this version"),
+        (3, "mode: is not one of the choices (allowed: notify or paper or approve or live)"),
         (4, "it belongs in the section risk:"),
         (5, "engine.kind: is not one of the choices (allowed: paper)"),
         (5, "engine.start_cash_usd: is outside the range (allowed: 100 to 100000000)"),
@@ -127,9 +131,11 @@ def test_every_mistake_is_named_at_once_with_its_line(tmp_path):
         assert words in line
 
 
-@pytest.mark.parametrize("mode", ["approve", "live"])
-def test_modes_of_later_versions_are_refused_by_name(tmp_path, mode):
-    assert f"mode {mode} is not in this version" in violations(tmp_path, GOOD + f"mode: {mode}\n")[0]
+@pytest.mark.parametrize("mode", Mode)
+def test_every_mode_is_a_word_of_the_config(tmp_path, mode):
+    file = tmp_path / "agent.yaml"
+    file.write_text(GOOD + f"mode: {mode}\n")
+    assert load_config(file).mode is mode
 
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "1e3", "0x10", "1:30", "-1", '""', "[1]", "true"])
@@ -204,7 +210,36 @@ def test_every_setting_is_described_and_every_limit_has_a_default_and_a_range():
     for name, field in Limits.model_fields.items():
         assert field.description, name
         assert field.default is not None, name
-        assert allowed_text(field) or isinstance(field.default, tuple), name
+        assert allowed_text(field) or is_list(field) or isinstance(field.default, dict), name
+
+
+def test_the_schema_in_the_repository_is_the_one_made_from_the_model_and_knows_every_setting():
+    text = resource_path("config/schema/agent.v1.schema.json").read_text(encoding="utf-8")
+    assert text == schema_json()
+    document = json.loads(text)
+    assert set(document["properties"]) == set(AgentConfig.model_fields)
+    assert document["required"] == ["servers", "creds", "publisher_key"]
+    risk = document["properties"]["risk"]
+    assert set(risk["properties"]) == set(Limits.model_fields)
+    assert risk["properties"]["min_confidence"] | {"description": ""} == {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
+        "default": 0.7,
+        "description": "",
+    }
+    assert risk["properties"]["max_open_positions"]["type"] == "integer"
+    assert risk["properties"]["min_price_usd"]["exclusiveMinimum"] == 0
+    assert risk["additionalProperties"] is False
+
+
+def test_the_example_says_unit_range_and_consequence():
+    text = example_yaml()
+    assert text.startswith("# yaml-language-server: $schema=schema/agent.v1.schema.json\n")
+    assert "# Allowed: 1 to 86400 seconds. Higher is looser.\n  max_age_s: 120\n" in text
+    assert "# Allowed: 0 to 1. Lower is looser.\n  min_confidence: 0.70\n" in text
+    assert "# Allowed: true or false. true is looser.\n  allow_shorts: false\n" in text
+    assert max(map(len, text.splitlines())) <= 120
 
 
 @settings(max_examples=200, deadline=None)
@@ -212,3 +247,29 @@ def test_every_setting_is_described_and_every_limit_has_a_default_and_a_range():
 def test_any_text_is_read_or_refused_as_config_invalid(text):
     with contextlib.suppress(ConfigInvalid):
         yaml_from_text(text, Path("x.yaml"))
+
+
+def test_the_operator_is_told_verdicts_only_unless_the_friend_says_otherwise(tmp_path):
+    base = load(tmp_path, GOOD)
+    assert (base.privacy, base.alert_after_s, base.exit_when_not_live_s) == (Privacy.DECISIONS, 60, 0)
+    for level in Privacy:
+        assert load(tmp_path, GOOD + f"privacy: {level.value}\n").privacy is level
+    changed = load(tmp_path, GOOD + "privacy: full\nalert_after_s: 5\nexit_when_not_live_s: 86400\n")
+    assert (changed.alert_after_s, changed.exit_when_not_live_s) == (5, 86400)
+    assert changed.config_hash() == base.config_hash()
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("privacy: everything", "privacy: is not one of the choices (allowed: none or decisions or outcomes or full)"),
+        ("privacy: [full]", "privacy: is not one of the choices (allowed: none or decisions or outcomes or full)"),
+        ("privacy:", "privacy: is not one of the choices (allowed: none or decisions or outcomes or full)"),
+        ("alert_after_s: 4", "alert_after_s: is outside the range (allowed: 5 to 3600)"),
+        ("alert_after_s: 3601", "alert_after_s: is outside the range (allowed: 5 to 3600)"),
+        ("exit_when_not_live_s: 86401", "exit_when_not_live_s: is outside the range (allowed: 0 to 86400)"),
+        ("exit_when_not_live_s: -1", "exit_when_not_live_s: is not a whole number (allowed: 0 to 86400)"),
+    ],
+)
+def test_what_is_told_and_when_to_be_alerted_have_choices_and_ranges(tmp_path, line, problem):
+    assert violations(tmp_path, GOOD + line + "\n") == [f"4: {problem}"]

@@ -12,7 +12,7 @@ from signal_contract.creds import Creds
 from signal_contract.errors import CredsExpired, CredsInvalid, CredsRevoked, Denied, LinkError
 from signal_contract.nkey import KeyKind, KeyPair
 from subscriber_agent.cli.lines import report_line
-from subscriber_agent.credentials import WARN_DAYS, days_left, named, replacement_checked, warning_due
+from subscriber_agent.identity.credentials import WARN_DAYS, days_left, named, replacement_checked, warning_due
 
 KEY = KeyPair.generate(KeyKind.USER)
 

@@ -8,11 +8,13 @@ from agent_samples import NOW, D, a_close, a_config, a_revision, a_signal, an_ar
 
 from signal_contract.codec import signal_id_from
 from signal_contract.model import Action, Event
-from subscriber_agent.book import Leg
-from subscriber_agent.desk import LOCAL_LATCH, OPERATOR_LATCH, Desk
+from subscriber_agent.accounting.book import Leg
+from subscriber_agent.desk import Desk
 from subscriber_agent.engines.engine import Account, Outcome, OutcomeState
 from subscriber_agent.engines.paper import PaperEngine
 from subscriber_agent.journal import Journal
+from subscriber_agent.receiving.control_state import LOCAL_LATCH, OPERATOR_LATCH, OPERATOR_USER_LATCH
+from subscriber_agent.risk.market import Capabilities
 
 SIGNAL_ID = signal_id_from("news-1", "ABCD", Action.BUY)
 
@@ -36,7 +38,7 @@ class Mortal:
         return wrapped(name, target)
 
 
-_ASYNC = ("submit", "lookup", "account", "positions", "observe")
+_ASYNC = ("submit", "lookup", "account", "positions", "quote", "symbol", "observe")
 
 
 class Fuse:
@@ -81,9 +83,19 @@ class LiveEngine:
     def __init__(self, answer=None):
         self.answer = answer
         self.orders = {}
+        self.handed_over = []
+
+    def capabilities(self):
+        return Capabilities()
+
+    async def quote(self, ticker):
+        raise AssertionError("it has no quotes to ask for")
+
+    async def symbol(self, ticker):
+        raise AssertionError("it says nothing about tickers")
 
     async def submit(self, plan, client_order_id):
-        assert client_order_id not in self.orders, "handed over twice"
+        self.handed_over.append(client_order_id)
         self.orders[client_order_id] = Outcome(OutcomeState.FILLED, plan.quantity, plan.reference_price)
         return self.answer or self.orders[client_order_id]
 
@@ -91,7 +103,7 @@ class LiveEngine:
         return self.orders.get(client_order_id)
 
     async def account(self):
-        return Account(D(10000), D(10000))
+        return Account(D(10000), D(10000), is_blocked=False)
 
     async def positions(self):
         return ()
@@ -170,7 +182,7 @@ async def test_only_the_last_revision_of_a_backlog_is_traded_and_a_later_one_is_
     assert len(journal.fills()) == 1
 
 
-@pytest.mark.parametrize("latch", [LOCAL_LATCH, OPERATOR_LATCH])
+@pytest.mark.parametrize("latch", [LOCAL_LATCH, OPERATOR_LATCH, OPERATOR_USER_LATCH])
 async def test_latches_of_both_sides_count(journal, latch):
     received(journal, a_signal())
     journal.set_latch(latch, "HALTED", "", NOW)
@@ -209,7 +221,7 @@ async def test_a_price_on_the_wire_triggers_a_stop_before_the_next_decision(jour
     later = NOW + timedelta(seconds=1)
     drop = a_signal("two", reference_price=D("4.50"), stop_price=D("4.30"), reference_price_at=later)
     received(journal, a_signal(), drop)
-    first, second = await all_settled(a_desk(journal))
+    first, second = await all_settled(a_desk(journal, risk={"cooldown_s": 0}))
     assert [(each.leg, each.price) for each in second.exits] == [(Leg.STOP, D("4.50"))]
     assert second.label == "FILLED"
     assert second.as_dict()["exits"][0]["leg"] == "stop"
@@ -243,39 +255,39 @@ async def test_the_price_of_a_withdrawn_signal_triggers_nothing(journal):
 async def test_a_drill_is_traded_on_paper_and_refused_live(journal):
     received(journal, a_signal(meta={"drill": "true"}))
     engine = LiveEngine()
-    assert codes(await all_settled(a_desk(journal, engine))) == ["DRILL_REFUSED"]
+    assert codes(await all_settled(a_desk(journal, engine, mode="live"))) == ["DRILL_REFUSED"]
     assert engine.orders == {}
 
 
 async def test_an_unknown_outcome_is_looked_up_and_never_sent_again(journal):
     received(journal, a_signal(), a_signal("two"))
     engine = LiveEngine(answer=Outcome(OutcomeState.UNKNOWN, detail="timed out"))
-    assert codes(await all_settled(a_desk(journal, engine))) == ["UNKNOWN", "ALREADY_IN_POSITION"]
-    (recovered,) = await a_desk(journal, engine).recover()
+    assert codes(await all_settled(a_desk(journal, engine, mode="live"))) == ["UNKNOWN", "ALREADY_IN_POSITION"]
+    (recovered,) = await a_desk(journal, engine, mode="live").recover()
     assert (recovered.outcome.state, recovered.is_handed_over_now) == (OutcomeState.FILLED, False)
-    assert len(engine.orders) == 1
+    assert len(engine.handed_over) == 1
     assert journal.open_intents() == []
 
 
 async def test_an_order_the_engine_forgot_after_accepting_it_is_not_sent_again(journal):
     received(journal, a_signal())
     engine = LiveEngine(answer=Outcome(OutcomeState.ACCEPTED))
-    await all_settled(a_desk(journal, engine))
+    await all_settled(a_desk(journal, engine, mode="live"))
     forgetful = LiveEngine()
-    (recovered,) = await a_desk(journal, forgetful).recover()
+    (recovered,) = await a_desk(journal, forgetful, mode="live").recover()
     assert recovered.outcome.state is OutcomeState.UNKNOWN
-    assert forgetful.orders == {}
+    assert forgetful.handed_over == []
     assert len(journal.open_intents()) == 1
 
 
 async def test_a_signal_that_another_copy_decided_first_is_not_handed_over(path, journal):
     class Rival(Mortal):
-        def write_decision(self, decision, config_hash, order):
+        def write_decision(self, decision, config_hash, order, *, attempt=1):
             journal.write_decision(decision, "rival", None)
-            return journal.write_decision(decision, config_hash, order)
+            return journal.write_decision(decision, config_hash, order, attempt=attempt)
 
     received(journal, a_signal())
-    desk = a_desk(Rival(journal, Fuse(0, after=True)), LiveEngine(), data=path.parent)
+    desk = a_desk(Rival(journal, Fuse(0, after=True)), LiveEngine(), data=path.parent, mode="live")
     (settled,) = await all_settled(desk)
     assert settled.outcome is None
     assert journal.open_intents() == []
@@ -386,3 +398,30 @@ async def test_killed_again_and_again_it_still_comes_to_the_same_end(tmp_path):
         assert lives < 50
     assert lives > 3
     assert _state(path) == _state(untouched)
+
+
+@pytest.mark.parametrize(("set_by_s", "code"), [(600, "CLOCK_SKEW"), (-600, "STALE")])
+async def test_a_clock_that_was_set_since_it_was_compared_refuses_entries(journal, set_by_s, code):
+    received(journal, a_signal())
+    desk = a_desk(journal)
+    desk.drift_s = lambda: set_by_s
+    assert codes(await all_settled(desk)) == [code]
+
+
+async def test_a_retraction_says_how_many_orders_it_comes_too_late_for(journal):
+    received(journal, a_signal())
+    desk = a_desk(journal)
+    await all_settled(desk)
+    journal.record([an_arrival(2, a_revision(a_signal(), 2, Event.RETRACT))])
+    (settled,) = await all_settled(desk)
+    assert (settled.label, settled.trades_withdrawn) == ("RETRACTION", 1)
+    assert settled.withdrawn_dict()["position"]["quantity"] == "100"
+
+
+async def test_a_decision_and_its_report_are_on_disk_together_and_its_outcome_as_far_as_privacy_allows(journal):
+    received(journal, a_signal())
+    await all_settled(a_desk(journal, privacy="outcomes"))
+    assert [each.kind.value for each in journal.feedback_waiting(10)] == ["decision", "order", "fill"]
+    received(journal, a_signal(), a_signal("two", ticker="BBBB"))
+    await all_settled(a_desk(journal, privacy="none"))
+    assert len(journal.feedback_waiting(10)) == 3

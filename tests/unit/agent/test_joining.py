@@ -16,9 +16,9 @@ from signal_contract.creds import creds_text, read_creds
 from signal_contract.errors import CatalystError, ConfigInvalid, Conflict, CredsExpired, CredsInvalid, InputError
 from signal_contract.invite import read_invite, write_invite
 from signal_contract.nkey import KeyKind, KeyPair
-from subscriber_agent.config import Mode, load_config
-from subscriber_agent.enrolment import enrol, enrolled_keys, enrolled_seed
-from subscriber_agent.joining import join
+from subscriber_agent.identity.enrolment import enrol, enrolled_keys, enrolled_seed
+from subscriber_agent.identity.joining import join
+from subscriber_agent.settings.config import Mode, load_config
 
 CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
@@ -126,7 +126,7 @@ def test_force_replaces_the_config_and_keeps_the_old_one_beside_it(home):
         ({"starter_config": starter("alice").replace(KEY, "ed25519:" + "B" * 42 + "A")}, InputError),
         ({"starter_config": starter("alice").replace("127.0.0.1:1", "127.0.0.1:2")}, InputError),
         ({"starter_config": starter("alice", "ca_file: /etc/ssl/x.pem")}, InputError),
-        ({"starter_config": starter("alice", "mode: live")}, ConfigInvalid),
+        ({"starter_config": starter("alice", "mode: live")}, InputError),
         ({"starter_config": "x"}, ConfigInvalid),
         ({"expires_at": NOW + timedelta(seconds=1)}, CredsExpired),
     ],

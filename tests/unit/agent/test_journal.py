@@ -14,7 +14,7 @@ from signal_contract.codec import encode
 from signal_contract.errors import NotFound, StorageFailed
 from signal_contract.model import Event
 from subscriber_agent.engines.engine import Outcome, OutcomeState, order_id_from
-from subscriber_agent.journal import Arrival, Journal, Latch, LinkState, OrderIntent, Recorded
+from subscriber_agent.journal import Arrival, Journal, Latch, LinkRow, OrderIntent, Recorded
 from subscriber_agent.risk.decide import decide
 
 
@@ -83,8 +83,8 @@ def test_an_arrival_is_either_a_signal_or_parked():
         Arrival(1, "s", b"", NOW, a_signal(), "CODE", "")
 
 
-def test_a_control_message_is_remembered_as_seen(journal):
-    control = Arrival(7, "control.all.halt", b"{}", NOW, None, None, "")
+def test_a_message_without_content_is_remembered_as_seen(journal):
+    control = Arrival(7, "control.all.key", b"{}", NOW, None, None, "")
     assert journal.record([control]).new == 1
     assert journal.record([control]).duplicates == 1
     assert journal.undecided() == []
@@ -196,14 +196,14 @@ def test_latches_and_link_state_survive_a_restart(path):
         assert journal.latch("local") is None
         assert journal.link_state() is None
         journal.set_latch("local", "HALTED", "holiday", NOW)
-        journal.set_link_state(LinkState("connected", NOW))
+        journal.set_link("LIVE", "all is well", NOW)
         journal.set_meta("position", "5")
     with Journal.open(path) as journal:
         assert journal.latch("local") == Latch("local", "HALTED", "holiday", NOW)
-        assert journal.link_state() == LinkState("connected", NOW, 0, None)
+        assert journal.link_state() == LinkRow("LIVE", NOW, "all is well", 0, None)
         journal.record([an_arrival(5, a_signal(), NOW), an_arrival(6, a_signal("b"), NOW + timedelta(seconds=1))])
         journal.record([parked(7)])
-        assert journal.link_state() == LinkState("connected", NOW, 7, NOW + timedelta(seconds=1))
+        assert journal.link_state() == LinkRow("LIVE", NOW, "all is well", 7, NOW + timedelta(seconds=1))
         assert journal.meta("position") == "5"
 
 

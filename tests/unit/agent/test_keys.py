@@ -14,8 +14,8 @@ from signal_contract.codec import encode
 from signal_contract.delivery import Delivery
 from signal_contract.errors import InputError, SignatureInvalid, StorageFailed
 from signal_contract.signing import SIGNATURE_HEADER, Signer
-from subscriber_agent.arrival import batch_sorted
-from subscriber_agent.keys import KeyChain, Switch
+from subscriber_agent.receiving.arrival import batch_sorted
+from subscriber_agent.receiving.keys import KeyChain, Switch
 
 ONE, TWO, THREE = (Signer.from_seed(bytes([n]) * 32) for n in (1, 2, 3))
 
@@ -44,7 +44,7 @@ def key_message(seq, old, new, signer=None):
 
 
 def sort(batch, keys=None, *, is_doubtful=False):
-    return batch_sorted(batch, keys or KeyChain.pinned(ONE.public_key), NOW, is_doubtful=is_doubtful)
+    return batch_sorted(batch, keys or KeyChain.pinned(ONE.public_key), NOW, user="alice", is_doubtful=is_doubtful)
 
 
 def codes(found):
@@ -75,7 +75,7 @@ def test_unsigned_wrongly_signed_and_resubjected_messages_are_parked_with_their_
 
 
 def test_a_signed_control_message_that_is_not_known_is_set_aside():
-    for subject in ("control.all.halt", "control.user.alice.notice"):
+    for subject in ("control.all.dance", "control.user.alice.dance"):
         found = sort([delivery(1, subject, b"{}", ONE.sign(subject, b"{}"))])
         assert codes(found) == ["CONTROL_UNKNOWN"]
 

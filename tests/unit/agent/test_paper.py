@@ -8,7 +8,7 @@ from agent_samples import NOW, PAPER, D, a_book, a_signal, some_limits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subscriber_agent.book import Leg, Side
+from subscriber_agent.accounting.book import Leg, Side
 from subscriber_agent.engines.engine import OutcomeState, order_id_from, triggered_order_id
 from subscriber_agent.engines.paper import PaperEngine, paper_book
 from subscriber_agent.journal import Journal

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subscriber_agent import pull
-from subscriber_agent.pull import BATCH, HEARTBEAT_S, AckInfo, Pull, ack_info
+from subscriber_agent.receiving import pull
+from subscriber_agent.receiving.pull import BATCH, HEARTBEAT_S, AckInfo, Pull, ack_info
 
 WATCHDOG_S = 2.5 * HEARTBEAT_S
 
@@ -64,8 +64,21 @@ def test_a_message_clears_the_trouble():
     assert pull.delivered(state, 101.0).failures == 0
 
 
-def test_a_new_connection_asks_at_once():
-    assert pull.reconnected(_asked(), 104.0).ask_at == 104.0
+def test_after_a_disconnect_nothing_is_asked_until_it_is_let_go_and_then_at_once():
+    state = pull.reconnected(pull.held(pull.told(_asked(), 1, "503", "gone", 101.0)), 104.0)
+    assert not state.is_due(10_000.0)
+    assert (state.failures, state.heard_at) == (0, 104.0)
+    assert pull.let_go(state, 105.0).is_due(105.0)
+
+
+def test_the_durable_is_heard_by_messages_heartbeats_and_planned_ends_but_not_by_trouble():
+    state = _asked()
+    assert (Pull().heard_at, state.heard_at) == (None, 100.0)
+    assert pull.told(state, 1, "503", "no responders", 101.0).heard_at == 100.0
+    for status, text in (("100", "Idle Heartbeat"), ("408", "Request Timeout"), ("409", "Batch Completed")):
+        assert pull.told(state, 1, status, text, 102.0).heard_at == 102.0
+    assert pull.delivered(state, 103.0).heard_at == 103.0
+    assert pull.asked(state, 104.0).heard_at == 100.0, "asking is not hearing"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +90,7 @@ def test_a_new_connection_asks_at_once():
     ],
 )
 def test_both_forms_of_ack_subject_are_read(reply):
-    assert ack_info(reply) == AckInfo(stream_seq=41, delivered=2, pending=5)
+    assert ack_info(reply) == AckInfo(stream_seq=41, delivered=2, pending=5, consumer_seq=7)
 
 
 @given(st.text(max_size=80) | st.text("$JSACK.0123456789x", max_size=60).map(lambda tail: "$JS.ACK." + tail))

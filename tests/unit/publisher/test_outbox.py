@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from publisher.outbox import Counts, Entry, Outbox, Receipt, Submitted
+from publisher.entry import Counts, Entry, Receipt, Submitted
+from publisher.outbox import Outbox
 from signal_contract.errors import StorageFailed
 
 NOW = datetime(2026, 3, 2, 14, 25, tzinfo=UTC)
@@ -112,15 +113,6 @@ def test_full_disk_keeps_all_of_a_batch_or_nothing(path: Path) -> None:
         assert "disk" in caught.value.hint.lower()
         assert ids(outbox) == ["id1.1"]
         assert outbox.submit(entry(2), now=NOW).is_new
-
-
-def test_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_bytes(b"my diary, not a database\n" * 100)
-    before = path.read_bytes()
-    with pytest.raises(StorageFailed, match="not an outbox"):
-        Outbox.open(path)
-    assert path.read_bytes() == before
 
 
 def test_newer_schema_is_refused(path: Path) -> None:

@@ -7,13 +7,15 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 
 from publisher.circuit import FAILURES_UNTIL_DOWN, Circuit, CircuitState
-from publisher.outbox import Entry, Outbox, Receipt
-from publisher.relay import Relay, Wire, is_final
+from publisher.entry import Entry, Receipt
+from publisher.outbox import Outbox
+from publisher.relay import Relay, Span, Wire, is_final
 from signal_contract.delivery import PubAck
 from signal_contract.errors import (
     AlreadyRunning,
@@ -64,6 +66,17 @@ class FakeWire:
         if self.after:
             raise self.after.pop(0)
         return PubAck("SIGNALS", self.stored.index(message_id) + 1, is_duplicate)
+
+    async def publish(self, subject: str, data: bytes = b"", *, headers: Mapping[str, str] | None = None) -> None:
+        if self.before:
+            raise self.before.pop(0)
+        self.subjects.append(subject)
+
+    async def api(self, subject: str, *, timeout_s: float = 5.0) -> dict[str, Any]:
+        assert subject == "$JS.API.STREAM.INFO.SIGNALS"
+        if self.before:
+            raise self.before.pop(0)
+        return {"state": {"first_seq": 1, "last_seq": len(self.stored)}}
 
     async def close(self) -> None:
         self.closed.set()
@@ -170,6 +183,41 @@ async def test_relay_that_waits_ends_when_the_other_one_has_sent_all(outbox: Out
             outbox.confirm(Receipt(message_id, number + 1, is_duplicate=False), now=NOW)
         drained = await asyncio.wait_for(waiting, 10)
     assert (drained.failure, drained.waiting, wire.dials) == (None, 0, 0)
+
+
+async def test_look_tells_how_far_the_stream_reaches_and_whether_it_answers(outbox: Outbox) -> None:
+    wire = FakeWire()
+    relay = Relay(outbox, wire.dial)
+    await relay.drain(timeout_s=5)
+    assert relay.last_sequence == 4
+    assert await relay.look(1) == Span(1, 4)
+    wire.before = [RequestTimedOut("x")]
+    with pytest.raises(RequestTimedOut):
+        await relay.look(1)
+    assert relay.circuit.state is CircuitState.DEGRADED
+    await relay.look(1)
+    assert relay.circuit.state is CircuitState.UP
+
+
+async def test_look_that_is_not_granted_is_no_trouble(outbox: Outbox) -> None:
+    wire = FakeWire(before=[Denied("not your question")])
+    assert await Relay(outbox, wire.dial).look(1) == Span(None, None)
+
+
+async def test_look_does_not_excuse_signals_that_wait(outbox: Outbox) -> None:
+    wire = FakeWire(before=[Denied("no")])
+    relay = Relay(outbox, wire.dial)
+    await relay.drain(timeout_s=5)
+    assert relay.circuit.state is CircuitState.DEGRADED
+    await relay.look(1)
+    assert relay.circuit.state is CircuitState.DEGRADED
+
+
+async def test_two_tasks_share_one_connection(outbox: Outbox) -> None:
+    wire = FakeWire()
+    relay = Relay(outbox, wire.dial)
+    await asyncio.gather(relay.drain(timeout_s=5), relay.look(5), relay.announce("heartbeat.publisher", b"{}"))
+    assert wire.dials == 1
 
 
 @pytest.mark.parametrize(

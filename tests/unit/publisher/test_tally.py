@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from publisher.cli.tally import RefusedLine, Tally, exit_code_of, problems_of, sent_from
+from publisher.entry import Receipt
 from publisher.intake.outcome import RefusalCode, Refused
-from publisher.outbox import Receipt
 from signal_contract.errors import Denied, ExitCode, ServerUnreachable
 
 

@@ -1,0 +1,45 @@
+"""The outbox's table, as SQL texts. Knows no database."""
+
+from __future__ import annotations
+
+_DERIVED = (
+    "ALTER TABLE outbox ADD COLUMN signed_by TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE outbox ADD COLUMN signal_id TEXT"
+    " GENERATED ALWAYS AS (substr(message_id, 1, instr(message_id, '.') - 1)) VIRTUAL",
+    "ALTER TABLE outbox ADD COLUMN revision INTEGER"
+    " GENERATED ALWAYS AS (CAST(substr(message_id, instr(message_id, '.') + 1) AS INTEGER)) VIRTUAL",
+    "CREATE INDEX outbox_signal ON outbox (signal_id, revision)",
+)
+_TABLE = (
+    """
+    CREATE TABLE outbox (
+        position     INTEGER PRIMARY KEY AUTOINCREMENT,
+        message_id   TEXT NOT NULL UNIQUE,
+        subject      TEXT NOT NULL,
+        payload      BLOB NOT NULL,
+        signature    TEXT NOT NULL,
+        submitted_at TEXT NOT NULL,
+        state        TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'stored')),
+        sequence     INTEGER,
+        is_duplicate INTEGER,
+        stored_at    TEXT,
+        CHECK ((state = 'stored') = (sequence IS NOT NULL))
+    ) STRICT
+    """,
+    "CREATE INDEX outbox_pending ON outbox (position) WHERE state = 'pending'",
+)
+# From schema version n to n + 1.
+MIGRATIONS = (_TABLE, _DERIVED)
+SCHEMA = len(MIGRATIONS)
+
+# An entry's columns, and everything that is carried over into a new file.
+ENTRY = "message_id, subject, payload, signature, signed_by"
+CARRIED = f"{ENTRY}, submitted_at, state, sequence, is_duplicate, stored_at"
+
+# Walks back over positions, which rise with time, so it needs no index. After the clock was set back it stops early:
+# that lets a signal pass which would have been merged or capped.
+RECENT = (
+    f"SELECT {ENTRY}, submitted_at, sequence FROM outbox WHERE position >"  # noqa: S608
+    " ifnull((SELECT position FROM outbox WHERE submitted_at < ? ORDER BY position DESC LIMIT 1), 0)"
+    " ORDER BY position DESC LIMIT ?"
+)

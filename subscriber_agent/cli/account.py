@@ -1,0 +1,82 @@
+"""The account as a command sees it beside the running agent: book and ledger of now, from the journal alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from signal_contract.errors import StorageFailed
+
+if TYPE_CHECKING:
+    from subscriber_agent.accounting.book import Book
+    from subscriber_agent.accounting.ledger import Ledger
+    from subscriber_agent.journal import Journal
+    from subscriber_agent.settings.config import AgentConfig
+
+_DAY = timedelta(days=1)
+
+
+def book_now(journal: Journal, config: AgentConfig, now: datetime) -> Book:
+    """Positions at the last prices seen, entries under way, and the entries of the last 24 hours."""
+    from subscriber_agent.accounting.book import Leg, WorkingEntry
+    from subscriber_agent.engines.paper import paper_book
+
+    plans = [row.intent.plan for row in journal.open_intents()]
+    working = tuple(
+        WorkingEntry(plan.ticker, plan.notional_usd, plan.side, plan.catalyst, plan.sector)
+        for plan in plans
+        if plan.leg is Leg.ENTRY
+    )
+    book = paper_book(journal, config.engine.start_cash_usd)
+    return replace(book, working=working, entry_times=journal.entry_times(now - _DAY))
+
+
+def ledger_now(journal: Journal, book: Book, now: datetime) -> Ledger:
+    """Losses, streaks and latches as the agent would see them now; nothing is written. Raises StorageFailed."""
+    from subscriber_agent.accounting.calendar import NYSE
+    from subscriber_agent.accounting.ledger_keeper import LedgerKeeper
+
+    try:
+        return LedgerKeeper(journal, NYSE).preview(book.equity, now)
+    except (KeyError, ValueError) as error:
+        raise StorageFailed(f"{journal.path}: the ledger of losses cannot be read: {error}") from error
+
+
+def holds_now(journal: Journal, config: AgentConfig, now: datetime) -> list[dict[str, Any]]:
+    """What stops entries besides the latches of friend and operator: losses, a streak, cooldowns."""
+    from subscriber_agent.accounting.calendar import NYSE
+    from subscriber_agent.accounting.standing import holds
+
+    ledger = ledger_now(journal, book_now(journal, config, now), now)
+    return [
+        {
+            "name": each.name,
+            "since": each.since,
+            "until": None if each.until is None else each.until.isoformat(),
+            "ends": each.ends,
+        }
+        for each in holds(ledger, config.risk, NYSE, now)
+    ]
+
+
+def hold_line(hold: dict[str, Any]) -> str:
+    """One hold for people: what, since when, how it ends."""
+    until = "" if hold["until"] is None else f" until {hold['until'][:19]} UTC"
+    return f"{hold['name']} since {hold['since'][:19]}{until} ({hold['ends']})"
+
+
+def session_now(now: datetime) -> dict[str, Any]:
+    """New York's session at this moment and the next regular open, in UTC; None is not known."""
+    from subscriber_agent.accounting.calendar import NYSE
+
+    session, opens = NYSE.session_at(now), NYSE.next_open(now)
+    return {
+        "now": None if session is None else session.value,
+        "next_open": None if opens is None else opens.isoformat(),
+    }
+
+
+def usd(value: Any) -> str:
+    """An amount for people."""
+    return "unknown" if value is None else f"{value:,.2f}"

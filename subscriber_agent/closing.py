@@ -1,0 +1,185 @@
+"""Exits that no signal asks for: everything on `flatten` or on a broken limit, and what was held too long.
+
+Each is a decision of its own in the log and an intent before it is handed over, with an order id that follows from what
+asked for it: after a kill it is looked up like any other. What asked stays on disk until nothing is open any more.
+
+    who asks              on disk as                 in the friend's own HALTED, and in mode `notify`
+    ────────────────────  ─────────────────────────  ────────────────────────────────────────────────
+    `flatten`             the journal's request      goes: it is his explicit word
+    flatten_on_breach     a note beside the latch    waits: `halt` and `notify` order nothing by themselves
+    max_hold_s            nothing, it follows        waits
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+
+from signal_contract.errors import StorageFailed
+from subscriber_agent.accounting.book import ZERO, Book, Leg
+from subscriber_agent.accounting.ledger_keeper import LedgerKeeper
+from subscriber_agent.engines.engine import order_id_from
+from subscriber_agent.journal import Journal, OrderIntent
+from subscriber_agent.risk.codes import Code
+from subscriber_agent.risk.decision import CheckOutcome, CheckResult, Decision, OrderPlan, Verdict
+from subscriber_agent.risk.losses import Breach
+from subscriber_agent.risk.plans import closing_plan, held_too_long
+from subscriber_agent.settled import Gathered, OwnExit
+from subscriber_agent.situation import Rules, Situation
+
+FLATTEN, BREACH, MAX_HOLD = "flatten", "breach", "max_hold"
+_BREACH_NOTE = "breach_flatten"
+# An exit that the engine rejected is tried again, under another id, but not in a loop.
+_AGAIN_AFTER = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Something that wants every position closed, since `at`, and why."""
+
+    kind: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One round's result, on disk: exits to hand over, limits just broken, and wishes that are fulfilled."""
+
+    exits: tuple[OwnExit, ...] = ()
+    breaches: tuple[Breach, ...] = ()
+    done: tuple[Wish, ...] = ()
+
+
+class Closing:
+    """Plans the friend's own exits for one journal; on the disk's thread. `user` goes into the order ids."""
+
+    def __init__(
+        self, journal: Journal, keeper: LedgerKeeper, situation: Situation, clock: Callable[[], datetime], user: str
+    ) -> None:
+        self._journal = journal
+        self._keeper = keeper
+        self._situation = situation
+        self._clock = clock
+        self._user = user
+
+    def wishes(self) -> tuple[Wish, ...]:
+        """What wants everything closed now; the friend's command first."""
+        request, note = self._journal.flatten_request(), self._journal.meta(_BREACH_NOTE)
+        found = [] if request is None else [Wish(FLATTEN, request.reason, request.at)]
+        return (*found, *([_wish_from(note)] if note else []))
+
+    def is_wanted(self, intent: OrderIntent, gathered: Gathered, rules: Rules) -> bool:
+        """Whether an own exit that was never handed over may still go: there is something to close, and nothing holds
+        it back but what the friend's own `flatten` overrides.
+        """
+        if self._journal.flatten_request() is None and self._situation.is_held_back(rules):
+            return False
+        book = self._situation.book(gathered, self._clock(), excluding=intent.order_id)
+        held = book.positions.get(intent.plan.ticker)
+        is_closing = held is not None and held.quantity * intent.plan.side.sign < 0
+        return is_closing and book.closable(intent.plan.ticker) >= intent.plan.quantity
+
+    def synced(self, gathered: Gathered, rules: Rules) -> tuple[Breach, ...]:
+        """Bring the ledger up to date, in the caller's transaction; returns the limits just broken.
+
+        Each is latched on disk, and with `flatten_on_breach` so is the wish to close everything.
+        """
+        breaches = self._keeper.sync(gathered.book.equity, rules.limits, self._clock())
+        wanted = [each for each in breaches if each.is_flatten]
+        if wanted and not self._journal.meta(_BREACH_NOTE):
+            kinds = ", ".join(each.loss.kind.value for each in wanted)
+            note = {"reason": f"loss limit broken: {kinds}", "at": wanted[0].at.isoformat()}
+            self._journal.set_meta(_BREACH_NOTE, orjson.dumps(note).decode())
+        return breaches
+
+    def synced_alone(self, gathered: Gathered, rules: Rules) -> tuple[Breach, ...]:
+        """As `synced`, in a transaction of its own: a latch without its wish would never close anything."""
+        with self._journal.transaction():
+            return self.synced(gathered, rules)
+
+    def plan(self, gathered: Gathered, rules: Rules) -> Planned:
+        """Sync the ledger and write down the exits that are due, all in one commit."""
+        with self._journal.transaction():
+            breaches = self.synced(gathered, rules)
+            now, wishes = self._clock(), self.wishes()
+            book = self._situation.book(gathered, now)
+            is_held_back = self._situation.is_held_back(rules)
+            active = [each for each in wishes if each.kind == FLATTEN or not is_held_back]
+            due = _first_of_each(_due(book, rules, active, now, is_held_back=is_held_back))
+            exits = tuple(made for each in due if (made := self._written(each, book, rules, now)) is not None)
+            done = () if exits else self._fulfilled(active, book, now)
+        return Planned(exits, breaches, done)
+
+    def _fulfilled(self, active: list[Wish], book: Book, now: datetime) -> tuple[Wish, ...]:
+        """End what is fulfilled: nothing is held, and nothing is under way that could still fill."""
+        if not active or book.positions or book.working or book.exiting:
+            return ()
+        for each in active:
+            if each.kind == FLATTEN:
+                self._journal.flatten_done(now)
+            else:
+                self._journal.set_meta(_BREACH_NOTE, "")
+        return tuple(active)
+
+    def _written(self, due: Due, book: Book, rules: Rules, now: datetime) -> OwnExit | None:
+        """The decision and the intent of one exit; None when it was tried a moment ago."""
+        exit_id = _exit_id(due, book.positions[due.plan.ticker].opened_by)
+        before = self._journal.orders_of(exit_id)
+        if before and before[-1].settled_at is not None and abs(now - before[-1].settled_at) < _AGAIN_AFTER:
+            return None
+        revision = len(before) + 1
+        order_id = order_id_from(exit_id, self._user, Leg.EXIT, revision)
+        intent = OrderIntent(order_id, exit_id, revision, due.plan, now)
+        code = Code.MAX_HOLD if due.kind == MAX_HOLD else None
+        check = CheckResult(due.kind, CheckOutcome.PASS, code, due.reason, "closed at the market")
+        decision = Decision(exit_id, revision, Verdict.ACCEPTED, code, (check,), due.plan, now)
+        is_mine = self._journal.write_decision(decision, rules.config_hash, intent)
+        return OwnExit(due.kind, due.reason, intent) if is_mine else None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An exit to make; `key` is what asked for it, the same after a restart."""
+
+    kind: str
+    key: str
+    reason: str
+    plan: OrderPlan
+
+
+def _due(book: Book, rules: Rules, active: list[Wish], now: datetime, *, is_held_back: bool) -> Iterator[Due]:
+    for wish in active:
+        for ticker, position in sorted(book.positions.items()):
+            quantity = book.closable(ticker)
+            if quantity > ZERO:
+                yield Due(wish.kind, wish.at.isoformat(), wish.reason, closing_plan(position, quantity))
+    if not is_held_back:
+        for plan in held_too_long(book, rules.limits, now):
+            yield Due(MAX_HOLD, "", f"held since {book.positions[plan.ticker].opened_at.isoformat()}", plan)
+
+
+def _first_of_each(found: Iterable[Due]) -> list[Due]:
+    """One exit for each ticker: what is closed for one reason is not closed for another as well."""
+    chosen: dict[str, Due] = {}
+    for each in found:
+        chosen.setdefault(each.plan.ticker, each)
+    return list(chosen.values())
+
+
+def _exit_id(due: Due, opened_by: str) -> str:
+    """32 hex digits, in the place of a signal's id: the same wish and position is the same exit for ever."""
+    parts = ("own exit", due.kind, due.key, due.plan.ticker, opened_by)
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
+
+
+def _wish_from(note: str) -> Wish:
+    try:
+        found = orjson.loads(note)
+        return Wish(BREACH, str(found["reason"]), datetime.fromisoformat(found["at"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StorageFailed("the journal's note of a broken loss limit cannot be read") from error

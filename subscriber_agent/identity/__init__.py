@@ -1,0 +1,1 @@
+"""Who the friend is: creds, their life, enrolment and joining, one agent an identity."""

@@ -1,0 +1,1 @@
+"""What the operator is told, as far as the friend allows: reports and the task that sends them."""

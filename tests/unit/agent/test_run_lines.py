@@ -1,0 +1,66 @@
+"""The lines of `run` for what happens between signals."""
+
+import pytest
+from agent_samples import NOW, D, a_signal
+from desk_samples import Watched
+
+from subscriber_agent.cli.lines import report_line
+from subscriber_agent.journal import Journal
+
+
+@pytest.fixture
+def journal(tmp_path):
+    with Journal.open(tmp_path / "journal.sqlite") as opened:
+        yield opened
+
+
+def _lines(watched):
+    return [report_line(event, facts) for event, facts in watched.told]
+
+
+async def test_a_question_names_the_order_the_deadline_and_the_command(journal):
+    watched = Watched(journal, mode="approve")
+    signal = a_signal()
+    await watched.settled(signal)
+    assert _lines(watched) == [
+        f"your word is needed until 14:32:00 UTC: buy 100 ABCD @ 5: `subscriber-agent approve {signal.signal_id[:8]}`"
+    ]
+
+
+async def test_a_breach_and_what_it_closes_are_told_in_order(journal):
+    watched = Watched(journal, risk={"daily_loss_usd": 15, "flatten_on_breach": True})
+    await watched.settled(a_signal())
+    journal.write_mark("ABCD", D("4.80"), NOW)
+    await watched.desk.tend()
+    assert _lines(watched) == [
+        "DAILY LOSS LIMIT: 20 USD lost of 15 USD: no entries; closing every position",
+        "breach: sell ABCD 100 @ 4.8 FILLED (loss limit broken: DAILY)",
+        "every position is closed (loss limit broken: DAILY)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("event", "facts", "line"),
+    [
+        ("approval_ended", {"ticker": "ABCD", "id": "0123456789", "state": "expired"}, "ABCD 01234567: expired, "),
+        ("engine_fault", {"engine": "x", "detail": "no answer", "health": "OPEN"}, "engine x failed: no answer "),
+        ("engine_ok", {"engine": "x"}, "engine x works again"),
+        ("config_kept", {"violations": ["a.yaml:3: no"]}, "the config file is not used, the old settings stay: a"),
+        ("config_kept", {"violations": []}, "the config file can be used again"),
+        ("config_pending", {"changes": []}, "no looser settings wait any more"),
+        ("config_needs_restart", {"keys": ["servers"]}, "counts from the next start on: servers"),
+        ("config_changed", {"changes": [], "is_loosening": True}, "started with another config than the last time"),
+        (
+            "config_changed",
+            {"changes": [{"key": "risk.cooldown_s", "before": "1", "after": "2"}], "is_loosening": False},
+            "config changed: risk.cooldown_s 1 → 2",
+        ),
+        (
+            "order",
+            {"order_id": "cs-1", "ticker": "ABCD", "outcome": {"state": "FILLED", "detail": ""}},
+            "order cs-1 ABCD: FILLED",
+        ),
+    ],
+)
+def test_every_report_has_its_line(event, facts, line):
+    assert report_line(event, facts).startswith(line)
