@@ -87,6 +87,7 @@ class Background:
         self._pulse = Pulse(outbox.path, heartbeat_s, _now)
         self._submitted, self._look, self._retry = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._exporting = asyncio.Lock()  # both tasks write the state file; the later look is to be the one that stays
         self._state: CircuitState | None = None
         self._reason = ""
         self._unsent: CatalystError | None = None
@@ -252,9 +253,10 @@ class Background:
 
     async def _exported(self) -> None:
         try:
-            if await asyncio.to_thread(self._pulse.is_ours):
-                path = self._outbox.path.with_name(STATE_FILE)
-                await asyncio.to_thread(write_state, path, await self._health(), _now())
+            async with self._exporting:
+                if await asyncio.to_thread(self._pulse.is_ours):
+                    path = self._outbox.path.with_name(STATE_FILE)
+                    await asyncio.to_thread(write_state, path, await self._health(), _now())
             self._problems.pop("state", None)
         except StorageFailed as error:
             if self._problems.get("state") != error.code:

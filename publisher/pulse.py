@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import orjson
@@ -99,7 +100,7 @@ def write_state(path: Path, health: Health, at: datetime) -> None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replace a file, mode 0600, as a whole: a reader sees the old or the new one. Raises StorageFailed."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.{get_ident()}.tmp")  # two threads may write
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
