@@ -37,6 +37,7 @@ CatalystError
 ├── StorageFailed           disk full, file damaged
 │   ├── OutboxReplaced      the damaged outbox was moved aside and a new one begun
 │   └── AuditBroken         the log of decisions is not what was written
+├── EngineUnusable          the trading engine cannot work as it is set up
 └── DemoFailed              a step of the demonstration did not work
 """
 
@@ -66,6 +67,7 @@ class ExitCode(IntEnum):
     DURABLE_MISSING = 16
     ALREADY_RUNNING = 17
     NOT_LIVE = 18
+    ENGINE = 19
     SERVER_START = 20
     STORAGE = 21
     INTERRUPTED = 130
@@ -89,6 +91,7 @@ EXIT_MEANING: dict[ExitCode, str] = {
     ExitCode.DURABLE_MISSING: "the server has no durable for this user",
     ExitCode.ALREADY_RUNNING: "another copy is running",
     ExitCode.NOT_LIVE: "the link has been cut, deaf or lagging for longer than allowed",
+    ExitCode.ENGINE: "the trading engine cannot work as it is set up: a key is missing or refused, a program is not there",
     ExitCode.SERVER_START: "nats-server could not be started",
     ExitCode.STORAGE: "disk full or a damaged file",
     ExitCode.INTERRUPTED: "stopped by a second Ctrl-C",
@@ -312,6 +315,14 @@ class OutboxReplaced(StorageFailed):
 class AuditBroken(StorageFailed):
     code = "AUDIT_BROKEN"
     hint = "Keep the file as it is, compare it with a backup, and trust nothing from that row on."
+
+
+class EngineUnusable(CatalystError):
+    """The trading engine cannot work as it is set up: a key is missing or refused, a program is not there."""
+
+    code = "ENGINE_UNUSABLE"
+    exit_code = ExitCode.ENGINE
+    hint = "Correct the section engine of your config; `subscriber-agent engine show` says what it needs."
 
 
 class DemoFailed(CatalystError):

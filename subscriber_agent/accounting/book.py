@@ -27,12 +27,16 @@ class Side(StrEnum):
 
 
 class Leg(StrEnum):
-    """Which part of a trade an order is: it opens, closes on a signal, or was triggered by its own stop or target."""
+    """Which part of a trade an order is: it opens, closes on a signal, or was triggered by its own stop or target.
+
+    ADJUST is no order: the friend accepted the engine's word on what he holds (`reconcile --accept`).
+    """
 
     ENTRY = "entry"
     EXIT = "exit"
     STOP = "stop"
     TARGET = "target"
+    ADJUST = "adjust"
 
 
 @dataclass(frozen=True, slots=True)

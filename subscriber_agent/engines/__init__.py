@@ -1,1 +1,1 @@
-"""Where an accepted order goes. `engine` is the agreement, `paper` the one engine of this version."""
+"""Where an accepted order goes: `engine` is the agreement, `fitting` what an engine can take, the rest are engines."""

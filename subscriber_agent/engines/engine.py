@@ -1,16 +1,25 @@
-"""The agreement with an engine: hand over once by id, look up by the same id, never guess an outcome."""
+"""The agreement with an engine: hand over once by id, look up by the same id, never guess an outcome.
+
+    submit ──▶ REJECTED                       final: nothing was ordered, `detail` says why
+           ──▶ ACCEPTED ──▶ PARTLY_FILLED     working: `quantity` is what has filled so far
+                   └──▶ FILLED | CANCELLED    final: CANCELLED keeps what had filled before
+           ──▶ UNKNOWN                        looked up until it is one of the others; never sent again
+
+`lookup` is the one truth about an order, its legs included: an event of the engine only says that it is worth a look.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol
 
-from subscriber_agent.accounting.book import Fill, Leg, Position
-from subscriber_agent.risk.decision import OrderPlan, text_of
+from subscriber_agent.accounting.book import Leg, Side
+from subscriber_agent.risk.decision import OrderPlan, OrderType, text_of
 from subscriber_agent.risk.market import Capabilities, Quote, Symbol
 
 
@@ -19,33 +28,79 @@ class EngineSilent(Exception):
 
 
 class OutcomeState(StrEnum):
-    """FILLED and REJECTED are final, ACCEPTED is working at the engine, UNKNOWN must be looked up.
+    """See the module's drawing. ABANDONED is ours: an intent that a restart found unsent and that is refused now."""
 
-    ABANDONED is ours: an intent that a restart found unsent, and that the rules no longer allow.
-    """
-
-    FILLED = "FILLED"
     ACCEPTED = "ACCEPTED"
+    PARTLY_FILLED = "PARTLY_FILLED"
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
     REJECTED = "REJECTED"
     UNKNOWN = "UNKNOWN"
     ABANDONED = "ABANDONED"
 
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing of the order can fill any more."""
+        return self in (self.FILLED, self.CANCELLED, self.REJECTED, self.ABANDONED)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether the engine has the order and may fill more of it."""
+        return self in (self.ACCEPTED, self.PARTLY_FILLED)
+
+
+@dataclass(frozen=True, slots=True)
+class LegOutcome:
+    """The stop or the target that an engine holds for an entry. `quantity` and `price` as in `Outcome`.
+
+    `protects` are the shares that it will close, `trigger_price` is where: the stop price, or the target's limit.
+    """
+
+    leg: Leg
+    order_id: str
+    state: OutcomeState
+    protects: Decimal
+    trigger_price: Decimal | None = None
+    quantity: Decimal = Decimal(0)
+    price: Decimal | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "leg": self.leg.value,
+            "order_id": self.order_id,
+            "state": self.state.value,
+            "protects": text_of(self.protects),
+            "trigger_price": None if self.trigger_price is None else text_of(self.trigger_price),
+            "quantity": text_of(self.quantity),
+            "price": None if self.price is None else text_of(self.price),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an order: shares and USD a share, as far as it was filled."""
+    """What became of an order: shares filled so far, all of them at the average `price` in USD a share.
+
+    `legs` are the stop and the target that the engine holds for an entry; empty where it holds none, or none yet.
+    """
 
     state: OutcomeState
     quantity: Decimal = Decimal(0)
     price: Decimal | None = None
     detail: str = ""
+    legs: tuple[LegOutcome, ...] = ()
+
+    def leg(self, leg: Leg) -> LegOutcome | None:
+        """The stop or the target, None without one."""
+        return next((each for each in self.legs if each.leg is leg), None)
 
     def as_dict(self) -> dict[str, Any]:
+        """A document; `legs` only where there are some."""
         return {
             "state": self.state.value,
             "quantity": text_of(self.quantity),
             "price": None if self.price is None else text_of(self.price),
             "detail": self.detail,
+            **({"legs": [each.as_dict() for each in self.legs]} if self.legs else {}),
         }
 
 
@@ -59,6 +114,42 @@ class Account:
     cash: Decimal | None
     equity: Decimal | None
     is_blocked: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What the engine holds of one ticker: signed shares (a short is negative), USD a share, None where not known."""
+
+    ticker: str
+    quantity: Decimal
+    average_price: Decimal | None = None
+    last_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingOrder:
+    """An order that works at the engine. `order_id` is the client order id, "" when it was placed without one."""
+
+    order_id: str
+    ticker: str
+    side: Side
+    quantity: Decimal
+    filled: Decimal = Decimal(0)
+    order_type: OrderType | None = None
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEvent:
+    """A hint that something happened at the engine: what to look up, or that its own connection came or went.
+
+    `order_id` "" concerns no single order; `is_gap` says that events may have been missed before this one.
+    """
+
+    order_id: str = ""
+    detail: str = ""
+    is_gap: bool = False
 
 
 class Engine(Protocol):
@@ -79,17 +170,32 @@ class Engine(Protocol):
     def capabilities(self) -> Capabilities:
         """What the engine can do; known without asking anybody."""
 
+    async def start(self) -> None:
+        """Make ready, within 30 s. Raises EngineUnusable when it can never work as it is set up."""
+
+    async def close(self) -> None:
+        """Let go of connections, threads and processes, within 5 s; orders stay."""
+
     async def submit(self, plan: OrderPlan, client_order_id: str) -> Outcome:
-        """Hand over an order. The same id again returns the first outcome and orders nothing."""
+        """Hand over an order. The same id again returns the order's present outcome and orders nothing."""
 
     async def lookup(self, client_order_id: str) -> Outcome | None:
         """What became of an order; None only when the engine is certain that it never saw it."""
 
+    async def cancel(self, client_order_id: str) -> Outcome | None:
+        """End what still works of an order, its legs included; the answer is that of `lookup` right after.
+
+        It may still be working then: the broker decides. Nothing to cancel is no fault.
+        """
+
     async def account(self) -> Account:
         """Cash and equity at this moment, and whether the account may trade."""
 
-    async def positions(self) -> tuple[Position, ...]:
-        """Open positions, sorted by ticker."""
+    async def positions(self) -> tuple[Holding, ...]:
+        """All that the account holds, sorted by ticker; a position of nothing is none."""
+
+    async def orders(self) -> tuple[WorkingOrder, ...]:
+        """All orders that work in the account, legs included, sorted by order id."""
 
     async def quote(self, ticker: str) -> Quote | None:
         """Best prices at this moment, None when there are none; asked only of an engine that can."""
@@ -97,17 +203,23 @@ class Engine(Protocol):
     async def symbol(self, ticker: str) -> Symbol | None:
         """What the broker says about a ticker, None when he says nothing; asked only of an engine that can."""
 
-    async def observe(self, ticker: str, price: Decimal, at: datetime) -> list[Fill]:
-        """Tell the engine a price seen on the wire; returns the stops and targets that it triggered."""
+    async def observe(self, ticker: str, price: Decimal, at: datetime) -> tuple[str, ...]:
+        """Tell the engine a price seen on the wire; returns the ids of the entries whose legs it triggered.
+
+        An engine with a market of its own ignores it.
+        """
+
+    def events(self) -> AsyncIterator[EngineEvent]:
+        """Hints, for as long as the engine is open; reconnects by itself. Asked only of an engine that has them."""
 
 
 def order_id_from(signal_id: str, user: str, leg: Leg, revision: int = 1) -> str:
     """The engine's client order id, up to 48 characters: the same signal, user and leg is the same order for ever.
 
-    `revision` counts for exits only: a later revision may try again after the engine rejected the first exit,
-    whereas an entry is tried once per signal whatever its revision.
+    `revision` counts for exits and stops only: a later one may try again after the engine rejected the first, whereas
+    an entry is tried once per signal whatever its revision.
     """
-    part = f"{leg}{revision}" if leg is Leg.EXIT and revision > 1 else leg.value
+    part = f"{leg}{revision}" if leg is not Leg.ENTRY and revision > 1 else leg.value
     digest = hashlib.sha256("\x1f".join((signal_id, user, part)).encode()).hexdigest()
     return f"cs-{digest[:32]}-{leg.value}"
 
@@ -115,3 +227,8 @@ def order_id_from(signal_id: str, user: str, leg: Leg, revision: int = 1) -> str
 def triggered_order_id(entry_order_id: str, leg: Leg) -> str:
     """The id of the order that an entry's own stop or target becomes."""
     return f"{entry_order_id.rsplit('-', 1)[0]}-{leg.value}"
+
+
+def is_ours(order_id: str) -> bool:
+    """Whether an order in the account carries an id of this project."""
+    return order_id.startswith("cs-")

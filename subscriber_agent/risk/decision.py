@@ -28,8 +28,11 @@ class CheckOutcome(StrEnum):
 
 
 class OrderType(StrEnum):
+    """STOP becomes a market order once the price has reached `stop_price`."""
+
     MARKET = "market"
     LIMIT = "limit"
+    STOP = "stop"
 
 
 class TimeInForce(StrEnum):

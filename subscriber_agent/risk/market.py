@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from signal_contract.model import Session
 from subscriber_agent.accounting.ledger import Ledger
+from subscriber_agent.risk.decision import TimeInForce
 
 
 class TradingState(StrEnum):
@@ -63,7 +64,13 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do. `brackets`: it holds a stop for us from the moment of the entry."""
+    """What an engine can do; what it does not declare, it is not asked for.
+
+    `brackets`: it holds the entry's stop and target itself, from its fill on, in the regular session; `stop_orders`: it
+    takes a stop as an order of its own; `idempotent`: it refuses a second order with the same id by itself (without
+    it nothing is ever sent twice all the same); `cancels`, `limits` and `events`: it takes `cancel`, limit orders, and
+    tells what happens. `marks_positions`: it says what positions are worth now.
+    """
 
     quotes: bool = False
     symbols: bool = False
@@ -71,6 +78,18 @@ class Capabilities:
     extended_hours: bool = False
     shorts: bool = True
     brackets: bool = True
+    stop_orders: bool = False
+    limits: bool = True
+    cancels: bool = True
+    events: bool = False
+    idempotent: bool = False
+    marks_positions: bool = True
+    times_in_force: frozenset[TimeInForce] = frozenset(TimeInForce)
+
+    @property
+    def can_protect(self) -> bool:
+        """Whether a position can have a stop: held by the engine, as an order, or watched by us against its quotes."""
+        return self.brackets or self.stop_orders or self.quotes
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ def stop(case: Case) -> Finding:
     fills = prices.all_known
     if prices.stop is None or not fills:
         return refused(Code.STOP_REQUIRED, prices.stop, "a stop and a price to measure it from")
-    if not case.market.capabilities.brackets:
+    if not case.market.capabilities.can_protect:
         return refused(Code.STOP_REQUIRED, "the engine cannot hold a stop", "a stop from the entry on")
     losses = [(price - prices.stop) * prices.side for price in fills]
     if min(losses) <= 0:
