@@ -1,0 +1,31 @@
+"""What an engine is given when it is made: where it may keep files, whose it is, and the clock."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+log = logging.getLogger("catalyst.engine")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineContext:
+    """`data` is this identity's own directory (0700), `home` the config's, which relative paths start from."""
+
+    data: Path
+    home: Path
+    user: str
+    clock: Callable[[], datetime] = _now
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def path(self, name: Path) -> Path:
+        """A path of the config, absolute."""
+        return self.home / name.expanduser()
