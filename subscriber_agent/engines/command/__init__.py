@@ -1,0 +1,1 @@
+"""The command engine: the friend's own program, in whatever language, spoken to in JSON lines."""
