@@ -1,11 +1,13 @@
-"""The paper engine: `market` and `matching` decide what fills, `store` keeps it, `engine` is what the agent talks to."""
+"""The paper engine: `market` and `matching` say what fills, `store` keeps it, `engine` is what the agent talks to."""
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    from subscriber_agent.engines.paper import old
-
-    return getattr(old, name)
+    # Until everybody asks for the new one.
+    if name in ("PaperEngine", "paper_book", "START_CASH"):
+        return getattr(importlib.import_module("subscriber_agent.engines.paper.old"), name)
+    raise AttributeError(name)

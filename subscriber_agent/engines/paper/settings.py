@@ -29,13 +29,13 @@ class PaperSettings(Settings):
     )
     price_source: PriceSource = Field(
         "signals",
-        description="Where prices come from: signals are the prices on the wire; quotes_file a file of yours; engine the "
-        "quotes of another engine, named in quotes_from, which never gets an order.",
+        description="Where prices come from: signals are the prices on the wire; quotes_file a file of yours; engine "
+        "is the quotes of another engine, named in quotes_from, which never gets an order.",
     )
     quotes_file: Annotated[Path | None, BeforeValidator(_path)] = Field(
         None,
-        description="For price_source quotes_file: a CSV that begins with ts,ticker,price and is in time order, relative "
-        "to this file. It is read up to the present moment, and once: lines added later count from the next start.",
+        description="For price_source quotes_file: a CSV that begins with ts,ticker,price and is in time order, its "
+        "path relative to this file. Lines with a time to come count when that time has come.",
     )
     quotes_from: QuotesFrom | None = Field(
         None,
@@ -51,14 +51,15 @@ class PaperSettings(Settings):
         Decimal(0),
         ge=0,
         le=1000,
-        description="How far bid and ask lie apart, in 1/100 %, where only one price is known: you buy at the upper end "
-        "and sell at the lower.",
+        description="How far bid and ask lie apart, in 1/100 %, where only one price is known: you buy at the upper "
+        "end and sell at the lower.",
     )
     latency_ms: Count = Field(
         0,
         ge=0,
         le=10_000,
-        description="How long an order is under way before it can fill. 0 fills at once, at the price it was decided at.",
+        description="How long an order is under way before it can fill. 0 fills it at once, at the price it was "
+        "decided at.",
     )
     reject_percent: Amount = Field(
         Decimal(0), ge=0, le=100, description="How many of 100 orders are rejected by chance, exits included."
