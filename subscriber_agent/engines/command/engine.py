@@ -54,6 +54,11 @@ class CommandEngine:
         """The program's process number, None while it does not run."""
         return self._keeper.pid
 
+    @property
+    def strays(self) -> int:
+        """How many answers since the program's last start came twice, too late, or to no question."""
+        return self._keeper.strays
+
     def capabilities(self) -> Capabilities:
         """What the program said of itself at its last start; nothing before the first."""
         return self._keeper.can

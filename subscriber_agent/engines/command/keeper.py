@@ -85,6 +85,11 @@ class Keeper:
         """The program's process number, None while it is down."""
         return None if self._child is None else self._child.pid
 
+    @property
+    def strays(self) -> int:
+        """Answers of the running program that nobody waited for."""
+        return 0 if self._child is None else self._child.strays
+
     async def close(self) -> None:
         """Let the program go, within 5 s. It may be called twice."""
         child, self._child = self._child, None
