@@ -29,7 +29,7 @@ publisher_key: ${publisher_key}
 mode: paper
 
 # The engine that carries out accepted signals. This one is a simulation; the amount is pretend US dollars.
-engine: {kind: paper, start_cash_usd: "10000"}
+engine: {kind: paper, paper: {start_cash_usd: "10000"}}
 
 # Your own limits. Empty means: every default applies, and the defaults are careful ones. One of them is that entries
 # are made in New York's regular session only. To see paper trades at any hour:

@@ -106,7 +106,7 @@ class _Run:
     def __init__(self, config: AgentConfig) -> None:
         self._config = config
         self._limits = config.risk
-        self._account = ReplayAccount(config.engine.start_cash_usd, config.engine.slippage_bps)
+        self._account = ReplayAccount(config.engine.paper.start_cash_usd, config.engine.paper.slippage_bps)
         self._ledger = Ledger()
         self._judged: tuple[Ledger | None, date | None] = (None, None)
         self._latched: list[Latched] = []
@@ -144,7 +144,7 @@ class _Run:
         """Everything so far as one value."""
         return Replay(
             config_hash=self._config.config_hash(),
-            start_cash_usd=self._config.engine.start_cash_usd,
+            start_cash_usd=self._config.engine.paper.start_cash_usd,
             steps=tuple(self._steps),
             closed=tuple(self._closed),
             latched=tuple(self._latched),

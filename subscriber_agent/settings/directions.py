@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from signal_contract.feedback import Privacy
 from subscriber_agent.risk.fields import EVERYTHING
 from subscriber_agent.settings.config import AgentConfig, Mode
 from subscriber_agent.settings.fields import leaves, plain, value_at
 from subscriber_agent.settings.yaml_source import KeyPath, dotted
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Direction(StrEnum):
@@ -106,9 +110,20 @@ _AT_START = ("servers", "creds", "ca_file", "publisher_key", "data", "engine")
 _SPELLING = ("extends",)
 
 
-def needs_restart(key: str, after: Any) -> bool:
-    """Whether a setting, such as `engine.kind`, is read at the start only; so is `mode` where it becomes live."""
-    return key.partition(".")[0] in _AT_START or (key == "mode" and plain(after) == Mode.LIVE.value)
+def needs_restart(key: str, after: Any, old: AgentConfig | None = None) -> bool:
+    """Whether a setting, such as `engine.kind`, is read at the start only.
+
+    So is `mode` where it becomes live, and where `old`, which runs, would begin to trade real money: the gate stands
+    at the start.
+    """
+    if key.partition(".")[0] in _AT_START:
+        return True
+    return key == "mode" and (plain(after) == Mode.LIVE.value or (old is not None and _opens_gate(after, old)))
+
+
+def _opens_gate(mode: Any, old: AgentConfig) -> bool:
+    is_behind_gate = old.mode in (Mode.NOTIFY, Mode.PAPER) and not old.engine.is_paper
+    return is_behind_gate and plain(mode) == Mode.APPROVE.value
 
 
 def direction_of(key: str, old: AgentConfig | None = None) -> Direction:
@@ -154,15 +169,23 @@ def _paths() -> Iterator[KeyPath]:
 
 
 def _mixed(old: AgentConfig, new: AgentConfig, choose: Callable[[str, Any, Any], Any]) -> AgentConfig:
-    top: dict[str, Any] = {"extends": new.extends}
-    nested: dict[str, dict[str, Any]] = {}
+    tree: dict[str, Any] = {"extends": new.extends}
     for path in _paths():
         key, before, after = dotted(path), value_at(old, path), value_at(new, path)
-        value = before if needs_restart(key, after) else choose(key, before, after)
-        target = top if len(path) == 1 else nested.setdefault(str(path[0]), {})
-        target[str(path[-1])] = value
-    sections = {name: getattr(old, name).model_copy(update=values) for name, values in nested.items()}
-    return old.model_copy(update={**top, **sections})
+        here = tree
+        for step in path[:-1]:
+            here = here.setdefault(str(step), {})
+        here[str(path[-1])] = before if needs_restart(key, after, old) else choose(key, before, after)
+    return _replaced(old, tree)
+
+
+def _replaced(model: _Model, tree: Mapping[str, Any]) -> _Model:
+    """The model with the values of the tree, section by section."""
+    values = {}
+    for name, value in tree.items():
+        section = getattr(model, name)
+        values[name] = _replaced(section, value) if isinstance(section, BaseModel) else value
+    return model.model_copy(update=values)
 
 
 def _verdict(key: str, direction: Direction, before: Any, after: Any) -> Verdict:

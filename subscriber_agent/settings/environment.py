@@ -66,7 +66,8 @@ def _setting(root: type[BaseModel], path: KeyPath) -> str:
 
 
 def _secret_problem(name: str, value: str) -> str:
-    if _SECRET_NAME.search(name[len(PREFIX) :]) or _SECRET_VALUE.search(value):
+    is_secret = _SECRET_NAME.search(name[len(PREFIX) :]) and not name.endswith("_FILE")  # a path is no secret
+    if is_secret or _SECRET_VALUE.search(value):
         return "secrets are not taken from the environment: name a creds file of mode 0600"
     return ""
 

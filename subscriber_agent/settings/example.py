@@ -8,24 +8,28 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from enum import Enum
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from subscriber_agent.engines.registry import ENGINE_KINDS
 from subscriber_agent.settings.config import AgentConfig
 from subscriber_agent.settings.directions import ORDERS, Direction, direction_of
 from subscriber_agent.settings.fields import (
     allowed_text,
     bounds_of,
     choices_of,
+    default_of,
     is_list,
     section_of,
+    type_of,
     unit_of,
 )
 from subscriber_agent.settings.yaml_source import KeyPath, dotted
 
 SCHEMA_FILE = "schema/agent.v1.schema.json"
+_SHOWN_ENGINE = "paper"
 _EXAMPLES = {
     "extends": "# extends: cautious",
     "servers": 'servers: ["tls://signals.example.org:4222"]',
@@ -59,6 +63,9 @@ def _example_lines(model: type[BaseModel], path: KeyPath) -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield ""
         section = section_of(field)
+        if section is not None and path == ("engine",) and name != _SHOWN_ENGINE:
+            yield from _commented(section, name)
+            continue
         if section is not None:
             yield f"{indent}{name}:"
             yield from list(_example_lines(section, (*path, name)))[1:]
@@ -66,6 +73,17 @@ def _example_lines(model: type[BaseModel], path: KeyPath) -> Iterator[str]:
         for text in (field.description or "", _words(name, dotted((*path, name)), field)):
             yield from textwrap.wrap(text, 116, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
         yield _EXAMPLES.get(name, "") if not path and name in _EXAMPLES else indent + _line(name, field)
+
+
+def _commented(section: type[BaseModel], kind: str) -> Iterator[str]:
+    """An engine that is not chosen: its settings with their defaults, one line each, all of it commented out."""
+    words = f"kind {kind}: {ENGINE_KINDS[kind].title}. It needs {ENGINE_KINDS[kind].needs}."
+    yield from textwrap.wrap(words, 116, initial_indent="  # ", subsequent_indent="  # ")
+    yield f"  # {kind}:"
+    for name, field in section.model_fields.items():
+        allowed, unit = allowed_text(field), unit_of(name)
+        note = f"   # {allowed}{f' {unit}' if unit else ''}" if allowed else ""
+        yield f"  #   {name}: {_yaml_value(default_of(field))}".rstrip() + note
 
 
 def _words(name: str, key: str, field: FieldInfo) -> str:
@@ -87,15 +105,20 @@ def consequence_of(key: str, field: FieldInfo) -> str:
 
 
 def _line(name: str, field: FieldInfo) -> str:
-    if field.default is None:
+    default = default_of(field)
+    if default is None:
         return f"# {name}:   # off unless it is written"
-    return f"{name}: {_yaml_value(field.default)}"
+    return f"{name}: {_yaml_value(default)}"
 
 
 def _yaml_value(value: object) -> str:
     match value:
+        case None:
+            return ""
         case bool():
             return str(value).lower()
+        case "":
+            return '""'
         case Decimal():
             return format(value, "f")
         case Enum():
@@ -143,29 +166,31 @@ def _property(path: KeyPath, field: FieldInfo) -> dict[str, Any]:
     name, key = str(path[-1]), dotted(path)
     words = " ".join(each for each in (field.description or "", _words(name, key, field)) if each)
     found = {"description": words, **_type_of(field)}
-    if field.default is not None and not field.is_required():
-        found["default"] = _json_value(field.default)
+    default = None if field.is_required() else default_of(field)
+    if default is not None:
+        found["default"] = _json_value(default)
     return found
 
 
 def _type_of(field: FieldInfo) -> dict[str, Any]:
-    choices = choices_of(field)
+    choices, kind = choices_of(field), type_of(field)
     if is_list(field):
         return {"type": "array", "items": {"enum": list(choices)} if choices else {"type": "string"}}
     if choices:
         return {"enum": list(choices)}
-    if field.annotation is bool:
+    if kind is bool:
         return {"type": "boolean"}
-    if get_origin(field.annotation) is Mapping:
-        return {"type": "object", "additionalProperties": {"type": "number"}}
-    if field.annotation in (int, Decimal):
+    if get_origin(kind) is Mapping:
+        values = ["string", "number"] if get_args(kind)[1] is str else "number"
+        return {"type": "object", "additionalProperties": {"type": values}}
+    if kind in (int, Decimal):
         return _number_type(field)
     return {"type": "string"}
 
 
 def _number_type(field: FieldInfo) -> dict[str, Any]:
     low, high, is_open = bounds_of(field)
-    found: dict[str, Any] = {"type": "integer" if field.annotation is int else "number"}
+    found: dict[str, Any] = {"type": "integer" if type_of(field) is int else "number"}
     if not math.isinf(low):
         found["exclusiveMinimum" if is_open else "minimum"] = _plain_number(low)
     if not math.isinf(high):

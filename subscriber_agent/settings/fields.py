@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import annotated_types
 from pydantic import BaseModel
@@ -23,6 +23,7 @@ _UNITS = {
     "_bps": "basis points",
     "_minutes": "minutes",
     "_days": "days",
+    "_ms": "milliseconds",
 }
 
 
@@ -112,9 +113,22 @@ def choices_of(field: FieldInfo) -> tuple[str, ...]:
     return ()
 
 
+def default_of(field: FieldInfo) -> Any:
+    """What a setting is when nobody writes it; only for settings that need not be written."""
+    return field.get_default(call_default_factory=True)
+
+
+def type_of(field: FieldInfo) -> Any:
+    """The type of a setting's value, without the None of one that may be left out."""
+    kinds = [each for each in get_args(field.annotation) if each is not type(None)]
+    is_optional = type(None) in get_args(field.annotation) and len(kinds) == 1
+    found = kinds[0] if is_optional else field.annotation
+    return get_args(found)[0] if get_origin(found) is Annotated else found
+
+
 def is_list(field: FieldInfo) -> bool:
     """Whether a setting is a list of names."""
-    return get_origin(field.annotation) is tuple
+    return get_origin(type_of(field)) is tuple
 
 
 def bounds_of(field: FieldInfo) -> tuple[float, float, bool]:
@@ -133,7 +147,7 @@ def bounds_of(field: FieldInfo) -> tuple[float, float, bool]:
 
 def allowed_text(field: FieldInfo) -> str:
     """The values that a setting may take, in words; empty when there is nothing to say."""
-    if field.annotation is bool:
+    if type_of(field) is bool:
         return "true or false"
     choices = choices_of(field)
     if choices:

@@ -140,7 +140,8 @@ class ConfigWatcher:
             yield ConfigKept(self._clock(), self._current.config_hash(), violations)
 
     def _name_restart(self, new: AgentConfig) -> Iterator[ConfigEvent]:
-        keys = tuple(each.key for each in changes(self._current, new) if needs_restart(each.key, each.after))
+        found = changes(self._current, new)
+        keys = tuple(each.key for each in found if needs_restart(each.key, each.after, self._current))
         if keys != self._restart:
             self._restart = keys
             yield ConfigNeedsRestart(self._clock(), keys)

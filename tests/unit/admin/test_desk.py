@@ -158,7 +158,7 @@ async def test_a_user_gets_creds_and_a_config_that_belong_together(desk):
     assert (made.config.parent / config["creds"]) == made.creds
     assert config["publisher_key"] == read_vault(desk.vault).signer.public_key
     assert config["servers"] == ["nats://127.0.0.1:4222"]
-    assert config["engine"] == {"kind": "paper", "start_cash_usd": "10000"}
+    assert config["engine"] == {"kind": "paper", "paper": {"start_cash_usd": "10000"}}
     assert (config["mode"], config["risk"]) == ("paper", {})
     assert made.has_durable is False
 

@@ -40,13 +40,13 @@ def test_a_short_file_gets_every_default(tmp_path):
     config = load(tmp_path, GOOD)
     assert config.mode is Mode.PAPER
     assert config.risk == Limits()
-    assert config.engine.start_cash_usd == 10_000
+    assert config.engine.paper.start_cash_usd == 10_000
     assert config.creds == tmp_path / "alice.creds"
 
 
 def test_the_operators_starter_config_loads(tmp_path):
-    text = GOOD + 'mode: paper\nengine: {kind: paper, start_cash_usd: "5000"}\nrisk: {}   # defaults\n'
-    assert load(tmp_path, text).engine.start_cash_usd == 5000
+    text = GOOD + 'mode: paper\nengine: {kind: paper, paper: {start_cash_usd: "5000"}}\nrisk: {}   # defaults\n'
+    assert load(tmp_path, text).engine.paper.start_cash_usd == 5000
 
 
 def test_sections_with_every_line_commented_out_are_empty(tmp_path):
@@ -94,7 +94,7 @@ def test_every_mistake_is_named_at_once_with_its_line(tmp_path):
         "publisher_key: nope\n"
         "mode: wild\n"
         "max_exposure_percent: 3\n"
-        "engine: {kind: broker, start_cash_usd: 1}\n"
+        "engine: {kind: broker, paper: {start_cash_usd: 1}}\n"
         "risk:\n"
         "  max_positon: 3\n"
         "  min_confidence: 1.5\n"
@@ -113,8 +113,8 @@ def test_every_mistake_is_named_at_once_with_its_line(tmp_path):
         (2, "publisher_key"),
         (3, "mode: is not one of the choices (allowed: notify or paper or approve or live)"),
         (4, "it belongs in the section risk:"),
-        (5, "engine.kind: is not one of the choices (allowed: paper)"),
-        (5, "engine.start_cash_usd: is outside the range (allowed: 100 to 100000000)"),
+        (5, "engine.kind: is not one of the choices (allowed: paper or alpaca or webhook"),
+        (5, "engine.paper.start_cash_usd: is outside the range (allowed: 100 to 100000000)"),
         (7, "risk.max_positon: is not a setting; did you mean 'max_open_positions'?"),
         (8, "risk.min_confidence: is outside the range (allowed: 0 to 1)"),
         (9, "risk.min_confidence: is given twice, first on line 8"),

@@ -140,8 +140,8 @@ def test_where_oversized_orders_are_refused_a_smaller_size_is_not_stricter():
 
 
 def test_what_is_read_at_the_start_stays_while_running():
-    new = a_config(Path("elsewhere"), servers=["nats://127.0.0.1:9"], engine={"slippage_bps": 10})
-    assert {each.key for each in changes(BASE, new)} == {"servers", "data", "engine.slippage_bps"}
+    new = a_config(Path("elsewhere"), servers=["nats://127.0.0.1:9"], engine={"paper": {"slippage_bps": 10}})
+    assert {each.key for each in changes(BASE, new)} == {"servers", "data", "engine.paper.slippage_bps"}
     assert all(needs_restart(each.key, each.after) for each in changes(BASE, new))
     assert tightened(BASE, new) == BASE
     assert running(BASE, new) == BASE

@@ -190,11 +190,11 @@ async def test_a_profile_that_comes_after_the_file_is_noticed(friend):
 
 
 async def test_what_needs_a_restart_is_named_and_left(friend):
-    text = GOOD.replace("4222", "4223") + "engine: {slippage_bps: 5}\nrisk: {fixed_usd: 500, max_age_s: 60}\n"
+    text = GOOD.replace("4222", "4223") + "engine: {paper: {slippage_bps: 5}}\nrisk: {fixed_usd: 500, max_age_s: 60}\n"
     (event,) = await friend.save(text)
-    assert event == ConfigNeedsRestart(event.at, ("servers", "engine.slippage_bps"))
-    assert friend.watcher.current.engine.slippage_bps == 0
-    assert event.as_dict()["keys"] == ["servers", "engine.slippage_bps"]
+    assert event == ConfigNeedsRestart(event.at, ("servers", "engine.paper.slippage_bps"))
+    assert friend.watcher.current.engine.paper.slippage_bps == 0
+    assert event.as_dict()["keys"] == ["servers", "engine.paper.slippage_bps"]
     (event,) = await friend.save(GOOD + "risk: {fixed_usd: 500, max_age_s: 60}\n")
     assert event.keys == ()
 

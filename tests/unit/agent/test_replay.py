@@ -86,7 +86,7 @@ def test_an_accepted_entry_fills_at_the_signals_price() -> None:
 
 
 def test_slippage_is_against_the_friend() -> None:
-    replay = replayed([a_signal()], config=config({"slippage_bps": 100}))
+    replay = replayed([a_signal()], config=config({"paper": {"slippage_bps": 100}}))
     assert replay.steps[0].price == D("5.05")
 
 
@@ -343,7 +343,10 @@ def test_two_thousand_signals_are_all_accounted_for() -> None:
 @given(seed=st.integers(0, 2**32), bps=st.integers(0, 500), shorts=st.booleans(), open_positions=st.integers(1, 8))
 def test_the_money_adds_up_whatever_comes(seed: int, bps: int, shorts: bool, open_positions: int) -> None:
     rules = config(
-        {"slippage_bps": bps}, allow_shorts=shorts, max_open_positions=open_positions, max_exposure_percent=30
+        {"paper": {"slippage_bps": bps}},
+        allow_shorts=shorts,
+        max_open_positions=open_positions,
+        max_exposure_percent=30,
     )
     replay = simulate(made_up(150, seed), rules)
     held = replay.book.positions.values()

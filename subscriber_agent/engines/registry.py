@@ -1,0 +1,154 @@
+"""Which kinds of engine there are, what each needs, and how the one of a config is made.
+
+Nothing of an engine is imported before one is made: a broker's library costs every other command half a second.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from signal_contract.errors import EngineUnusable
+
+if TYPE_CHECKING:
+    from subscriber_agent.engines.context import EngineContext
+    from subscriber_agent.engines.engine import Engine
+    from subscriber_agent.settings.config import AgentConfig
+
+
+def _never(_: Any) -> bool:
+    return False
+
+
+def _always(_: Any) -> bool:
+    return True
+
+
+def _as_it_says(settings: Any) -> bool:
+    return settings.is_paper is True
+
+
+def _nobody(_: Any) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKind:
+    """One kind of engine. `extra` is what pip calls it, "" when nothing more is installed; `library` is then imported.
+
+    `is_paper` reads the kind's settings: whether they say that no real money is behind it. `quotes_from` names another
+    kind that this one takes its quotes from, "" none. `needs` says in words what its section must hold.
+    """
+
+    kind: str
+    title: str
+    module: str
+    needs: str
+    is_paper: Callable[[Any], bool]
+    extra: str = ""
+    library: str = ""
+    quotes_from: Callable[[Any], str] = _nobody
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether what it needs besides the agent can be imported."""
+        return not self.library or importlib.util.find_spec(self.library) is not None
+
+    @property
+    def install_hint(self) -> str:
+        """The line that installs it, "" when nothing is missing by nature."""
+        return f'pip install "catalyst-signals[{self.extra}]"' if self.extra else ""
+
+
+def _paper_quotes(settings: Any) -> str:
+    return str(settings.quotes_from or "") if settings.price_source == "engine" else ""
+
+
+_KINDS = (
+    EngineKind(
+        "paper",
+        "the simulation on this machine, with pretend money",
+        "subscriber_agent.engines.paper",
+        "nothing",
+        _always,
+        quotes_from=_paper_quotes,
+    ),
+    EngineKind(
+        "alpaca",
+        "Alpaca, its paper and its live accounts",
+        "subscriber_agent.engines.alpaca",
+        "endpoint, and a key in key_file or in APCA_API_KEY_ID and APCA_API_SECRET_KEY",
+        lambda settings: settings.endpoint == "paper",
+        extra="alpaca",
+        library="alpaca",
+    ),
+    EngineKind(
+        "webhook",
+        "a receiver of your own, or TradersPost, over HTTPS",
+        "subscriber_agent.engines.webhook",
+        "url, secret_file; assumed_cash_usd for receivers that only say `received`",
+        _as_it_says,
+        extra="webhook",
+        library="aiohttp",
+    ),
+    EngineKind(
+        "command",
+        "a program of yours in any language, spoken to in JSON lines",
+        "subscriber_agent.engines.command",
+        "argv",
+        _as_it_says,
+    ),
+    EngineKind(
+        "python",
+        "somebody's engine, installed as a Python package",
+        "subscriber_agent.engines.plugin",
+        "name, and what the plug-in wants in options",
+        _as_it_says,
+    ),
+    EngineKind(
+        "catalyst_bot",
+        "Catalyst-Bot's own executor, where it is installed",
+        "subscriber_agent.engines.catalyst_bot",
+        "Catalyst-Bot beside this agent, or its folder",
+        _never,
+        library="catalyst_bot",
+    ),
+)
+ENGINE_KINDS: Mapping[str, EngineKind] = MappingProxyType({each.kind: each for each in _KINDS})
+
+
+def build_engine(config: AgentConfig, context: EngineContext) -> Engine:
+    """The engine that the config names, made but not started: no connection is open yet.
+
+    A paper engine that takes another's quotes brings that one with it. Raises EngineUnusable.
+    """
+    kind = ENGINE_KINDS[config.engine.kind]
+    source = kind.quotes_from(config.engine.chosen)
+    if not source:
+        return made(kind, config.engine.chosen, context)
+    if source not in ENGINE_KINDS or source == kind.kind:
+        raise EngineUnusable(f"{kind.kind} cannot take its quotes from {source!r}")
+    from subscriber_agent.engines.quoting import WithQuotesOf
+
+    other = made(ENGINE_KINDS[source], getattr(config.engine, source), context)
+    return WithQuotesOf(made(kind, config.engine.chosen, context, quotes=other.quote), other)
+
+
+def made(kind: EngineKind, settings: Any, context: EngineContext, **more: Any) -> Engine:
+    """One engine by its package's `make`. Raises EngineUnusable."""
+    try:
+        module = importlib.import_module(f"{kind.module}.make")
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith(kind.module):
+            raise EngineUnusable(f"the engine {kind.kind} needs {error.name}", hint=_missing(kind)) from error
+        module = importlib.import_module(f"{kind.module}.engine")
+    engine: Engine = module.make(settings, context, **more)
+    return engine
+
+
+def _missing(kind: EngineKind) -> str:
+    return f"Run: {kind.install_hint}" if kind.extra else "`subscriber-agent engine list` says what each engine needs."
