@@ -15,8 +15,6 @@ from subscriber_agent.journal.database import Database
 from subscriber_agent.journal.rows import FlattenRequest, instant_to_text, maybe_instant
 from subscriber_agent.risk.breaker import Breaker
 
-_BREAKER = "breaker"
-
 
 def ask_to_flatten(db: Database, reason: str, at: datetime) -> FlattenRequest:
     """Leave the command; one that still waits stands, and is returned."""
@@ -48,9 +46,9 @@ def last_flatten(db: Database) -> tuple[FlattenRequest, datetime | None] | None:
     return FlattenRequest(number, reason, datetime.fromisoformat(at)), maybe_instant(done_at)
 
 
-def kept_breaker(db: Database) -> Breaker:
-    """The engine's circuit breaker as it was last kept. Raises StorageFailed when it cannot be read."""
-    rows = db.rows("SELECT value FROM meta WHERE key = ?", _BREAKER)
+def kept_breaker(db: Database, engine: str) -> Breaker:
+    """An engine's circuit breaker as it was last kept. Raises StorageFailed when it cannot be read."""
+    rows = db.rows("SELECT value FROM meta WHERE key = ?", _breaker_key(engine))
     if not rows:
         return Breaker()
     try:
@@ -60,12 +58,18 @@ def kept_breaker(db: Database) -> Breaker:
         raise StorageFailed(f"{db.path}: the note of the engine's failures cannot be read") from error
 
 
-def keep_breaker(db: Database, breaker: Breaker) -> None:
-    """Write the circuit breaker down."""
+def keep_breaker(db: Database, engine: str, breaker: Breaker) -> None:
+    """Write an engine's circuit breaker down; another engine starts with a closed one."""
     document = {
         "failures": breaker.failures,
         "failed_at": None if breaker.failed_at is None else instant_to_text(breaker.failed_at),
         "probing_since": None if breaker.probing_since is None else instant_to_text(breaker.probing_since),
     }
     text = orjson.dumps(document).decode()
-    db.run("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", _BREAKER, text)
+    db.run(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", _breaker_key(engine), text
+    )
+
+
+def _breaker_key(engine: str) -> str:
+    return f"breaker:{engine}"

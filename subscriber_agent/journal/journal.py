@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,13 +12,12 @@ import orjson
 
 from signal_contract.edges import reached
 from signal_contract.feedback import Feedback
-from subscriber_agent.accounting.book import Fill
-from subscriber_agent.engines.engine import Outcome
 from subscriber_agent.journal import approvals, flattening, loosened
+from subscriber_agent.journal.account import AccountWriter
 from subscriber_agent.journal.arrivals import NEW, record_one, unpark_one
 from subscriber_agent.journal.chained import append
 from subscriber_agent.journal.controls import set_latch
-from subscriber_agent.journal.database import Database, texts
+from subscriber_agent.journal.database import Database
 from subscriber_agent.journal.linkage import write_link, write_progress
 from subscriber_agent.journal.outbox import add_reports, remove_reports
 from subscriber_agent.journal.pruning import prune
@@ -34,14 +32,13 @@ from subscriber_agent.journal.rows import (
     SetAside,
     instant_to_text,
 )
-from subscriber_agent.risk.breaker import Breaker
 from subscriber_agent.risk.codes import Code
 from subscriber_agent.risk.decision import Decision, OrderPlan, Verdict
 
 JOURNAL_FILE = "journal.sqlite"
 
 
-class Journal(JournalReader):
+class Journal(AccountWriter, JournalReader):
     """The agent's journal. One process owns it; others open it read-only, or as a guest to set a latch."""
 
     @classmethod
@@ -132,32 +129,6 @@ class Journal(JournalReader):
         )
         return written
 
-    def _write_intent(self, order: OrderIntent) -> None:
-        self._db.run(
-            "INSERT INTO intents (order_id, signal_id, revision, leg, ticker, plan, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            order.order_id,
-            order.signal_id,
-            order.revision,
-            order.plan.leg.value,
-            order.plan.ticker,
-            orjson.dumps(order.plan.as_dict()),
-            instant_to_text(order.created_at),
-        )
-
-    def write_outcome(self, order_id: str, outcome: Outcome, at: datetime) -> None:
-        """Note what became of an order."""
-        with self._db.transaction():
-            self._db.run(
-                "UPDATE intents SET state = ?, quantity = ?, price = ?, detail = ?, settled_at = ? WHERE order_id = ?",
-                outcome.state.value,
-                *texts((outcome.quantity, outcome.price)),
-                outcome.detail,
-                instant_to_text(at),
-                order_id,
-            )
-            self._db.after_commit("outcome.committed")
-
     # The friend's word ------------------------------------------------------------------------------------------
 
     def ask_approval(
@@ -216,67 +187,6 @@ class Journal(JournalReader):
         """Note that the command was carried out."""
         with self._db.transaction():
             flattening.finish_flatten(self._db, at)
-
-    def set_breaker(self, breaker: Breaker) -> None:
-        """Write down the engine's circuit breaker; it stays over restarts."""
-        with self._db.transaction():
-            flattening.keep_breaker(self._db, breaker)
-
-    # Paper ledger -----------------------------------------------------------------------------------------------
-
-    def write_paper_order(
-        self, order_id: str, plan: OrderPlan, outcome: Outcome, fill: Fill | None, at: datetime, mark_at: datetime
-    ) -> bool:
-        """Write a paper order with its fill, in one commit; False, and no change, when the id is known.
-
-        The fill's price becomes the ticker's latest known price, as seen at `mark_at`.
-        """
-        with self._db.transaction():
-            written = self._db.run(
-                "INSERT OR IGNORE INTO paper_orders VALUES (?, ?, ?, ?, ?, ?, ?)",
-                order_id,
-                orjson.dumps(plan.as_dict()),
-                outcome.state.value,
-                *texts((outcome.quantity, outcome.price)),
-                outcome.detail,
-                instant_to_text(at),
-            )
-            if written and fill is not None:
-                self._write_fill(fill)
-                self.write_mark(fill.ticker, fill.price, mark_at)
-        return bool(written)
-
-    def _write_fill(self, fill: Fill) -> None:
-        self._db.run(
-            "INSERT INTO fills (order_id, ticker, side, leg, quantity, price, at, stop_price, target_price, catalyst,"
-            " sector) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            fill.order_id,
-            fill.ticker,
-            fill.side.value,
-            fill.leg.value,
-            *texts((fill.quantity, fill.price)),
-            instant_to_text(fill.at),
-            *texts((fill.stop_price, fill.target_price)),
-            fill.catalyst,
-            fill.sector,
-        )
-
-    def write_mark(self, ticker: str, price: Decimal, at: datetime) -> None:
-        """The latest known price of a ticker, and when it was seen."""
-        with self._db.transaction():
-            self._db.run(
-                "INSERT INTO marks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET price = excluded.price, at = excluded.at",
-                ticker,
-                str(price),
-                instant_to_text(at),
-            )
-
-    # Losses and pauses ------------------------------------------------------------------------------------------
-
-    def add_ledger_row(self, body: Mapping[str, Any], at: datetime) -> None:
-        """Append an event of the risk ledger; events are never changed, and pruning leaves them alone."""
-        with self._db.transaction():
-            self._db.run("INSERT INTO ledger (body, at) VALUES (?, ?)", orjson.dumps(body), instant_to_text(at))
 
     # States -----------------------------------------------------------------------------------------------------
 

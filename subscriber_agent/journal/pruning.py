@@ -24,7 +24,10 @@ _FIRST_KEPT = """
 SELECT d.number FROM decisions d LEFT JOIN signals s USING (signal_id, revision)
 WHERE d.decided_at >= ?1 OR s.received_at >= ?1 OR s.stream_seq >= ?2 OR EXISTS (
   SELECT 1 FROM intents i WHERE i.signal_id = d.signal_id
-  AND (i.state IS NULL OR i.state IN ('UNKNOWN', 'ACCEPTED'))
+  AND (i.state IS NULL OR i.state IN ('UNKNOWN', 'ACCEPTED', 'PARTLY_FILLED'))
+) OR EXISTS (
+  SELECT 1 FROM protections p JOIN intents i ON i.order_id = p.entry_id
+  WHERE i.signal_id = d.signal_id AND p.state <> 'CLOSED'
 ) OR EXISTS (
   SELECT 1 FROM approvals a WHERE a.signal_id = d.signal_id AND a.revision = d.revision
   AND a.state IN ('waiting', 'approved')

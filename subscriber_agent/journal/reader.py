@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,10 +12,9 @@ import orjson
 
 from signal_contract.errors import StorageFailed
 from signal_contract.feedback import Feedback
-from subscriber_agent.accounting.book import Fill
 from subscriber_agent.chain import Break, ChainRow, Head, first_break
-from subscriber_agent.engines.engine import Outcome
 from subscriber_agent.journal import approvals, flattening, loosened
+from subscriber_agent.journal.account import AccountReader
 from subscriber_agent.journal.chained import Rows, chain_anchor, chain_head, chain_rows, forgotten, latest_rows
 from subscriber_agent.journal.controls import latest_controls, operator_state_at
 from subscriber_agent.journal.database import Database
@@ -30,7 +28,6 @@ from subscriber_agent.journal.rows import (
     LinkChange,
     LinkRow,
     Loosening,
-    OrderRow,
     Parked,
     Progress,
     SignalRow,
@@ -39,29 +36,23 @@ from subscriber_agent.journal.rows import (
     instant_to_text,
 )
 from subscriber_agent.journal.shapes import (
-    fill_from,
-    order_from,
-    outcome_from,
     parked_from,
     signal_row_from,
     stored_from,
 )
-from subscriber_agent.risk.breaker import Breaker
 from subscriber_agent.risk.market import TradingState
 
 _PREFIX = re.compile(r"[0-9a-f]{1,32}")
 _PARKED = "id, stream_seq, subject, payload, received_at, code, detail, signature"
 _STORED = "stream_seq, subject, payload, received_at"
-_ORDER = "order_id, signal_id, revision, plan, created_at, state, quantity, price, detail, settled_at"
 # Of several attempts at one revision the latest counts.
 _LATEST = (
     "NOT EXISTS (SELECT 1 FROM decisions n WHERE n.signal_id = d.signal_id AND n.revision = d.revision"
     " AND n.attempt > d.attempt)"
 )
-_FILL = "order_id, ticker, side, leg, quantity, price, at, stop_price, target_price, catalyst, sector"
 
 
-class JournalReader:
+class JournalReader(AccountReader):
     """Reads one journal. Every answer is a frozen value; nothing here writes."""
 
     def __init__(self, database: Database) -> None:
@@ -198,22 +189,6 @@ class JournalReader:
     def undecided_count(self) -> int:
         return int(self._db.rows("SELECT count(*) FROM signals WHERE is_decided = 0")[0][0])
 
-    def open_intents(self) -> list[OrderRow]:
-        """Orders whose end is not known: no outcome, UNKNOWN, or ACCEPTED and still working. Oldest first."""
-        rows = self._db.rows(
-            f"SELECT {_ORDER} FROM intents WHERE state IS NULL OR state IN ('UNKNOWN', 'ACCEPTED')"  # noqa: S608
-            " ORDER BY created_at, rowid"
-        )
-        return [order_from(row) for row in rows]
-
-    def orders_of(self, signal_id: str) -> list[OrderRow]:
-        """Every order that a signal led to, oldest first."""
-        rows = self._db.rows(
-            f"SELECT {_ORDER} FROM intents WHERE signal_id = ? ORDER BY created_at, rowid",  # noqa: S608
-            signal_id,
-        )
-        return [order_from(row) for row in rows]
-
     def has_acted(self, signal_id: str, *, excluding: str = "") -> bool:
         """Whether an order was intended for this signal; `excluding` leaves out one order id.
 
@@ -313,32 +288,6 @@ class JournalReader:
     def last_flatten(self) -> tuple[FlattenRequest, datetime | None] | None:
         """The latest such command, and when it was carried out (None: not yet)."""
         return flattening.last_flatten(self._db)
-
-    def breaker(self) -> Breaker:
-        """The engine's circuit breaker as it was last written down. Raises StorageFailed when it cannot be read."""
-        return flattening.kept_breaker(self._db)
-
-    # Paper ledger -----------------------------------------------------------------------------------------------
-
-    def fills(self, after: int = 0) -> list[Fill]:
-        """Executions, oldest first; `after` skips that many (they are never removed)."""
-        rows = self._db.rows(f"SELECT {_FILL} FROM fills ORDER BY id LIMIT -1 OFFSET ?", after)  # noqa: S608
-        return [fill_from(row) for row in rows]
-
-    def ledger_rows(self, after: int = 0) -> list[tuple[int, dict[str, Any]]]:
-        """Number and document of each event of the risk ledger above number `after`, ascending."""
-        rows = self._db.rows("SELECT number, body FROM ledger WHERE number > ? ORDER BY number", after)
-        return [(number, orjson.loads(body)) for number, body in rows]
-
-    def marks(self) -> dict[str, tuple[Decimal, datetime]]:
-        """The latest known price of each ticker that was ever held, and when it was seen."""
-        rows = self._db.rows("SELECT ticker, price, at FROM marks")
-        return {ticker: (Decimal(price), datetime.fromisoformat(at)) for ticker, price, at in rows}
-
-    def paper_outcome(self, order_id: str) -> Outcome | None:
-        """What the paper engine answered to an order; None when it never saw it."""
-        rows = self._db.rows("SELECT state, quantity, price, detail FROM paper_orders WHERE order_id = ?", order_id)
-        return outcome_from(rows[0]) if rows else None
 
     # States -----------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,10 @@ from typing import Any
 
 from signal_contract.control import Control, Verb
 from signal_contract.model import Signal
-from subscriber_agent.engines.engine import Outcome, OutcomeState
+from subscriber_agent.accounting.book import Fill
+from subscriber_agent.engines.engine import Account, Holding, Outcome, OutcomeState, WorkingOrder
 from subscriber_agent.risk.decision import OrderPlan
+from subscriber_agent.risk.market import Capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,69 @@ class OrderRow:
     intent: OrderIntent
     outcome: Outcome | None
     settled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """What a word of the engine added to the log of executions.
+
+    `faults` say what was wrong with it; `is_overfilled`: more was traded than was asked for, or held.
+    """
+
+    fills: tuple[Fill, ...] = ()
+    faults: tuple[str, ...] = ()
+    is_overfilled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSnapshot:
+    """The engine's last word, for commands beside the running agent. `orders` None: they were not asked for."""
+
+    at: datetime
+    engine: str
+    is_paper: bool
+    can: Capabilities
+    account: Account
+    holdings: tuple[Holding, ...]
+    orders: tuple[WorkingOrder, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """The engine's, as an engine itself says it."""
+        return self.engine
+
+    def capabilities(self) -> Capabilities:
+        """As an engine itself says it."""
+        return self.can
+
+
+@dataclass(frozen=True, slots=True)
+class EquityRow:
+    """What the account was worth at one moment, in USD."""
+
+    at: datetime
+    cash: Decimal
+    equity: Decimal
+    engine: str
+
+
+class ReconcileState(StrEnum):
+    """OPEN refuses entries until a look finds no difference (RESOLVED) or the friend takes the engine's word."""
+
+    OPEN = "open"
+    RESOLVED = "resolved"
+    ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileRow:
+    """What differed between our log and the engine; each difference is a document of its own."""
+
+    number: int
+    at: datetime
+    differences: tuple[Mapping[str, Any], ...]
+    state: ReconcileState
+    resolved_at: datetime | None = None
 
 
 class ApprovalState(StrEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_USER_VERSION = 4
+SCHEMA_USER_VERSION = 5
 
 # A stream that was made anew counts from 1 again: the digest keeps its messages from passing for redeliveries.
 _VERSION_1 = """
@@ -125,4 +125,41 @@ CREATE TABLE loosened (
 )
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+# The journal books every fill itself, for every engine: an order may fill in parts, and its legs are remembered. Whose
+# stop is where, what differed from the engine, what the account was worth, and the engine's last word. paper_orders
+# and marks stay for the paper engine, which takes them over once.
+_VERSION_5 = """
+ALTER TABLE fills RENAME TO fills_4;
+CREATE TABLE fills (
+  id INTEGER PRIMARY KEY,
+  order_id TEXT NOT NULL, ticker TEXT NOT NULL, side TEXT NOT NULL, leg TEXT NOT NULL,
+  quantity TEXT NOT NULL, price TEXT NOT NULL, at TEXT NOT NULL,
+  stop_price TEXT, target_price TEXT, catalyst TEXT NOT NULL, sector TEXT
+);
+INSERT INTO fills (id, order_id, ticker, side, leg, quantity, price, at, stop_price, target_price, catalyst, sector)
+  SELECT id, order_id, ticker, side, leg, quantity, price, at, stop_price, target_price, catalyst, sector FROM fills_4;
+DROP TABLE fills_4;
+CREATE INDEX fills_order ON fills (order_id);
+CREATE INDEX fills_ticker ON fills (ticker);
+ALTER TABLE intents ADD COLUMN legs TEXT;
+DROP INDEX intents_open;
+CREATE INDEX intents_open ON intents (created_at)
+  WHERE state IS NULL OR state IN ('UNKNOWN', 'ACCEPTED', 'PARTLY_FILLED');
+CREATE INDEX intents_exits ON intents (ticker) WHERE leg = 'exit';
+CREATE TABLE protections (
+  entry_id TEXT PRIMARY KEY, ticker TEXT NOT NULL, state TEXT NOT NULL, body BLOB NOT NULL, at TEXT NOT NULL
+);
+CREATE INDEX protections_open ON protections (at) WHERE state <> 'CLOSED';
+CREATE TABLE reconciles (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, differences BLOB NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('open', 'resolved', 'accepted')), resolved_at TEXT
+);
+CREATE TABLE equity (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, cash TEXT NOT NULL, equity TEXT NOT NULL,
+  engine TEXT NOT NULL, fills INTEGER NOT NULL
+);
+CREATE INDEX equity_at ON equity (at);
+UPDATE meta SET key = 'breaker:paper' WHERE key = 'breaker'
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import orjson
 
 from signal_contract.codec import decode
 from signal_contract.errors import StorageFailed
 from subscriber_agent.accounting.book import Fill, Leg, Side
-from subscriber_agent.engines.engine import Outcome, OutcomeState
+from subscriber_agent.engines.engine import LegOutcome, Outcome, OutcomeState
 from subscriber_agent.journal.database import Row
 from subscriber_agent.journal.rows import (
     OrderIntent,
@@ -65,8 +67,21 @@ def order_from(row: Row) -> OrderRow:
 
 
 def outcome_from(row: Row) -> Outcome:
-    state, quantity, price, detail = row
-    return Outcome(OutcomeState(state), Decimal(quantity or 0), maybe_decimal(price), detail or "")
+    state, quantity, price, detail, legs = row
+    found = () if not legs else tuple(_leg(each) for each in orjson.loads(legs))
+    return Outcome(OutcomeState(state), Decimal(quantity or 0), maybe_decimal(price), detail or "", found)
+
+
+def _leg(body: Mapping[str, Any]) -> LegOutcome:
+    return LegOutcome(
+        leg=Leg(body["leg"]),
+        order_id=body["order_id"],
+        state=OutcomeState(body["state"]),
+        protects=Decimal(body["protects"]),
+        trigger_price=maybe_decimal(body["trigger_price"]),
+        quantity=Decimal(body["quantity"]),
+        price=maybe_decimal(body["price"]),
+    )
 
 
 def fill_from(row: Row) -> Fill:

@@ -244,7 +244,7 @@ def test_the_circuit_breaker_stays_over_a_restart(path, breaker):
 
 
 def test_a_damaged_note_of_the_engines_failures_is_said(journal):
-    journal.set_meta("breaker", "[]")
+    journal.set_meta("breaker:paper", "[]")
     with pytest.raises(StorageFailed, match="engine's failures"):
         journal.breaker()
 
