@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from subscriber_agent.accounting.book import Leg
-from subscriber_agent.conformance.bench import Bench, Skipped, require
+from subscriber_agent.conformance.bench import Bench, Failed, Skipped, require
 from subscriber_agent.conformance.case import Case, Need, case
 from subscriber_agent.engines.engine import LegOutcome, Outcome, OutcomeState
 from subscriber_agent.risk.decision import OrderType
@@ -21,8 +21,7 @@ async def a_fill_is_protected(bench: Bench) -> str:
     outcome = await bench.until(order_id, lambda each: _working_stop(each) is not None)
     stop = _working_stop(outcome)
     if stop is None:
-        require(False, "no working stop is shown for the filled entry: the agent would close the position")
-        raise AssertionError
+        raise Failed("no working stop is shown for the filled entry: the agent would close the position")
     require(stop.protects >= outcome.quantity, f"the stop covers {stop.protects:f} of {outcome.quantity:f} shares")
     return f"{stop.protects:f} at {stop.trigger_price}"
 
@@ -71,8 +70,7 @@ async def a_stop_order_of_its_own_works(bench: Bench) -> None:
     orders = await bench.timed("orders", bench.engine.orders())
     found = next((each for each in orders if each.order_id == order_id), None)
     if found is None:
-        require(False, "`orders` does not list the stop by its id")
-        raise AssertionError
+        raise Failed("`orders` does not list the stop by its id")
     require(found.quantity == plan.quantity, f"it is listed with {found.quantity:f} shares")
     await bench.cancel(order_id)
     ended = await bench.until(order_id, lambda each: each.state.is_final)

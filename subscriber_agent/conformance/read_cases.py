@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from subscriber_agent.conformance.bench import Bench, asked, require
+from subscriber_agent.conformance.bench import Bench, Failed, asked, require
 from subscriber_agent.conformance.case import Case, Need, case
 from subscriber_agent.engines.plugin import answers
 
@@ -64,8 +64,7 @@ async def cancelling_a_never_seen_id_orders_nothing(bench: Bench) -> None:
 async def a_quote_is_fresh(bench: Bench) -> str:
     quote = await bench.timed("quote", bench.engine.quote(bench.rig.ticker))
     if quote is None:
-        require(False, f"it has no quote of {bench.rig.ticker}, though it declares quotes")
-        raise AssertionError
+        raise Failed(f"it has no quote of {bench.rig.ticker}, though it declares quotes")
     flaw = answers.quote_flaw(quote)
     require(flaw is None, f"quote: {flaw}")
     age_s = (bench.rig.clock() - quote.at).total_seconds()
