@@ -7,9 +7,11 @@ from signal_contract.cli.application import new_application
 from subscriber_agent.cli.approvals import approvals, approve, reject
 from subscriber_agent.cli.audit import audit_app
 from subscriber_agent.cli.control import halt, reduce, resume
+from subscriber_agent.cli.engine import engine_app
 from subscriber_agent.cli.explain import explain
 from subscriber_agent.cli.flatten import flatten
 from subscriber_agent.cli.join import enroll, join
+from subscriber_agent.cli.live import live_app
 from subscriber_agent.cli.parked import parked_app
 from subscriber_agent.cli.replay import replay
 from subscriber_agent.cli.risk import risk_app
@@ -35,6 +37,8 @@ Receives the signals you are entitled to, decides by your own rules, and trades 
   subscriber-agent flatten                      close every position
   subscriber-agent approvals                    orders that wait for your word
   subscriber-agent risk status                  how much of each limit is used
+  subscriber-agent engine show --check          the engine that takes your orders, asked now
+  subscriber-agent live status                  what is missing before real money is traded
 """
 
 app = new_application(_HELP)
@@ -59,6 +63,8 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(config_app, name="config")
+app.add_typer(engine_app, name="engine")
+app.add_typer(live_app, name="live")
 app.add_typer(risk_app, name="risk")
 app.add_typer(audit_app, name="audit")
 app.add_typer(parked_app, name="parked")

@@ -15,6 +15,8 @@ from signal_contract.errors import NotFound
 if TYPE_CHECKING:
     from signal_contract.creds import Creds
     from signal_contract.errors import ConfigInvalid
+    from subscriber_agent.engines.context import EngineContext
+    from subscriber_agent.engines.engine import Engine
     from subscriber_agent.journal import Journal
     from subscriber_agent.settings.config import AgentConfig
 
@@ -75,6 +77,21 @@ class Place:
     @property
     def lock_file(self) -> Path:
         return self.data / "agent.lock"
+
+    def context(self) -> EngineContext:
+        """What this identity's engine is made with."""
+        from subscriber_agent.engines.context import EngineContext
+
+        return EngineContext(self.data, self.config_file.absolute().parent, self.creds.user)
+
+    def engine(self) -> Engine:
+        """The engine of the config, made but not started. Raises EngineUnusable, and ConfigInvalid for an odd mode."""
+        from subscriber_agent.engines.registry import build_engine
+        from subscriber_agent.settings.live import check_engine_fits
+
+        engine = build_engine(self.config, self.context())
+        check_engine_fits(self.config, engine=engine.name, is_paper=engine.is_paper)
+        return engine
 
     def journal(self, *, read_only: bool = True) -> Journal:
         """The journal beside a possibly running agent; raises NotFound before the first run."""

@@ -12,12 +12,12 @@ import typer
 
 from signal_contract.cli.answer import print_json, say
 from signal_contract.cli.interrupts import Interrupts
+from subscriber_agent.cli.live import note_live_start, pass_gate
 from subscriber_agent.cli.place import ConfigOption, CredsOption, Place, open_place
 
 if TYPE_CHECKING:
-    from subscriber_agent.desk import Desk
-    from subscriber_agent.disk import Disk
-    from subscriber_agent.journal import Journal
+    from subscriber_agent.engines.engine import Engine
+    from subscriber_agent.settings.live import LiveGate
 
 
 def run(
@@ -39,34 +39,33 @@ def run(
     """
     from signal_contract.creds import read_creds
     from subscriber_agent.identity.holding import held
-    from subscriber_agent.settings.live import check_engine_fits
 
     place = open_place(config, creds)
-    check_engine_fits(place.config, engine=place.config.engine.kind, is_paper=True)
+    engine = place.engine()
     read_creds(place.creds.path, role="subscriber", now=datetime.now(UTC))
     with held(place.data, place.creds.user):
-        raise typer.Exit(asyncio.run(_run(place, connect_timeout_s, until_drained, as_json, creds)))
+        gate = pass_gate(place, is_paper=engine.is_paper)
+        raise typer.Exit(
+            asyncio.run(_run(place, engine, gate, connect_timeout_s, until_drained, as_json=as_json, creds=creds))
+        )
 
 
-def _desk(place: Place, journal: Journal, disk: Disk) -> Desk:
-    from subscriber_agent.desk import Desk
-    from subscriber_agent.engines.paper import PaperEngine
-
-    def clock() -> datetime:
-        return datetime.now(UTC)
-
-    engine = PaperEngine(
-        journal,
-        start_cash_usd=place.config.engine.start_cash_usd,
-        clock=clock,
-        slippage_bps=place.config.engine.slippage_bps,
-        disk=disk,
-    )
-    return Desk(place.config, journal, engine, clock, user=place.creds.user, disk=disk)
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
-async def _run(place: Place, connect_timeout_s: float, until_drained: bool, as_json: bool, creds: Path | None) -> int:
+async def _run(
+    place: Place,
+    engine: Engine,
+    gate: LiveGate,
+    connect_timeout_s: float,
+    until_drained: bool,
+    *,
+    as_json: bool,
+    creds: Path | None,
+) -> int:
     from subscriber_agent.cli.lines import report_line
+    from subscriber_agent.desk import Desk
     from subscriber_agent.disk import Disk
     from subscriber_agent.journal import Journal
     from subscriber_agent.settings.reload import ConfigWatcher
@@ -86,8 +85,10 @@ async def _run(place: Place, connect_timeout_s: float, until_drained: bool, as_j
         message="stopping: finishing what is in hand (Ctrl-C again to end at once)",
     )
     with Journal.open(place.journal_file) as journal, closing(Disk.threaded()) as disk:
+        if gate.is_needed:
+            note_live_start(place, journal)
         watcher = ConfigWatcher(place.config_file, place.config, data=place.data, creds=creds)
-        desk = _desk(place, journal, disk)
+        desk = Desk(place.config, journal, engine, _now, user=place.creds.user, disk=disk)
         worker = Worker(place.config, place.creds, journal, desk, report, disk=disk, watcher=watcher)
         try:
             await worker.run(stop, connect_timeout_s=connect_timeout_s, until_drained=until_drained)

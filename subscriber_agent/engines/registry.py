@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from signal_contract.errors import EngineUnusable
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from subscriber_agent.engines.context import EngineContext
     from subscriber_agent.engines.engine import Engine
     from subscriber_agent.settings.config import AgentConfig
+
+_ALPACA_PAPER = "paper-api.alpaca.markets"
+_THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
 def _never(_: Any) -> bool:
@@ -41,7 +45,8 @@ class EngineKind:
     """One kind of engine. `extra` is what pip calls it, "" when nothing more is installed; `library` is then imported.
 
     `is_paper` reads the kind's settings: whether they say that no real money is behind it. `quotes_from` names another
-    kind that this one takes its quotes from, "" none. `needs` says in words what its section must hold.
+    kind that this one takes its quotes from, "" none. `needs` says in words what its section must hold; `secrets` are
+    its settings that name a file of mode 0600, `variables` the environment's that stand in for them.
     """
 
     kind: str
@@ -52,6 +57,8 @@ class EngineKind:
     extra: str = ""
     library: str = ""
     quotes_from: Callable[[Any], str] = _nobody
+    secrets: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
 
     @property
     def is_installed(self) -> bool:
@@ -62,6 +69,12 @@ class EngineKind:
     def install_hint(self) -> str:
         """The line that installs it, "" when nothing is missing by nature."""
         return f'pip install "catalyst-signals[{self.extra}]"' if self.extra else ""
+
+
+def _alpaca_is_paper(settings: Any) -> bool:
+    """By the endpoint, and by the address where one is given: a paper endpoint at another host is not believed."""
+    host = urlsplit(settings.trading_url or "").hostname or _ALPACA_PAPER
+    return settings.endpoint == "paper" and (host == _ALPACA_PAPER or host in _THIS_MACHINE)
 
 
 def _paper_quotes(settings: Any) -> str:
@@ -82,9 +95,11 @@ _KINDS = (
         "Alpaca, its paper and its live accounts",
         "subscriber_agent.engines.alpaca",
         "endpoint, and a key in key_file or in APCA_API_KEY_ID and APCA_API_SECRET_KEY",
-        lambda settings: settings.endpoint == "paper",
+        _alpaca_is_paper,
         extra="alpaca",
         library="alpaca",
+        secrets=("key_file",),
+        variables=("APCA_API_KEY_ID", "APCA_API_SECRET_KEY"),
     ),
     EngineKind(
         "webhook",
@@ -94,6 +109,7 @@ _KINDS = (
         _as_it_says,
         extra="webhook",
         library="aiohttp",
+        secrets=("secret_file",),
     ),
     EngineKind(
         "command",

@@ -132,7 +132,16 @@ def check_gate(gate: LiveGate, engine: str) -> None:
 
 
 def check_engine_fits(config: AgentConfig, *, engine: str, is_paper: bool) -> None:
-    """Raise ConfigInvalid where mode and engine do not belong together: live on paper, paper on real money."""
+    """Raise ConfigInvalid where mode and engine do not belong together: live on paper, paper on real money.
+
+    `is_paper` is the engine's own word; where its settings say otherwise, nobody knows whose money it is.
+    """
+    if is_paper != config.engine.is_paper:
+        words = {True: "pretend money", False: "real money"}
+        raise ConfigInvalid(
+            f"{engine} says that it trades {words[is_paper]}, and its settings say {words[config.engine.is_paper]}",
+            hint="Correct the section of the engine: `subscriber-agent engine show`.",
+        )
     if config.mode is Mode.LIVE and is_paper:
         raise ConfigInvalid(
             f"mode live needs an engine with real money behind it, and {engine} has none",
