@@ -109,7 +109,7 @@ _KINDS = (
         _as_it_says,
         extra="webhook",
         library="aiohttp",
-        secrets=("secret_file",),
+        secrets=("url_file", "secret_file"),
     ),
     EngineKind(
         "command",
