@@ -20,7 +20,7 @@ import orjson
 
 from signal_contract.errors import EngineUnusable
 from subscriber_agent.engines import wire
-from subscriber_agent.engines.command.lines import MAX_LINE, Chatter, Lines, printable
+from subscriber_agent.engines.command.lines import MAX_LINE, Chatter, Flood, Lines, printable
 from subscriber_agent.engines.command.program import Program
 from subscriber_agent.engines.engine import EngineEvent
 
@@ -48,6 +48,7 @@ class Child(asyncio.SubprocessProtocol):
         self._lines = Lines()
         self._words = Lines(max_bytes=10_000)
         self._chatter = Chatter()
+        self._flood = Flood()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._exited = asyncio.Event()
@@ -179,8 +180,7 @@ class Child(asyncio.SubprocessProtocol):
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == 1:
-            for line in self._lines.fed(data):
-                self._line(line)
+            self._said(self._lines.fed(data))
         else:
             for line in self._words.fed(data):
                 for text in self._chatter.heard(line, self._loop.time()):
@@ -214,6 +214,12 @@ class Child(asyncio.SubprocessProtocol):
             self.give_up(f"the program was ended by signal {-status}")
         else:
             self.give_up(f"the program ended with status {status}")
+
+    def _said(self, lines: list[bytes | None]) -> None:
+        if self._flood.is_seen(len(lines), self._loop.time()):
+            self.give_up("the program floods its output")
+        for line in lines:
+            self._line(line)
 
     def _line(self, raw: bytes | None) -> None:
         if self.gone or (raw is not None and not raw.strip()):

@@ -14,6 +14,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from signal_contract import __version__
 from signal_contract.errors import EngineUnusable
 from subscriber_agent.engines import wire
 from subscriber_agent.engines.command.backoff import failures_after, pause_s
@@ -25,6 +26,7 @@ from subscriber_agent.risk.market import Capabilities
 
 _log = logging.getLogger("catalyst.engine")
 
+AGENT = f"catalyst-signals {__version__}"
 IDLE_S = 15.0
 _BYE_S = 3.0
 _BYE_TERM_S = 0.5
@@ -147,7 +149,7 @@ class Keeper:
         """A program that said hello; else none is left running. Raises EngineUnusable."""
         child = await Child.spawn(self._program, self._hints.add)
         try:
-            hello = wire.hello_from(await child.ask("hello", self._start_timeout_s))
+            hello = wire.hello_from(await child.ask("hello", self._start_timeout_s, agent=AGENT))
         except (ProgramFault, wire.AnswerInvalid, wire.EngineFailed) as error:
             await child.end()
             raise EngineUnusable(

@@ -37,6 +37,23 @@ class Lines:
             self._rest += part
 
 
+class Flood:
+    """Whether lines come faster than anybody could mean: more than `most` in one of the windows of `window_s`."""
+
+    def __init__(self, most: int = 5000, window_s: float = 1.0) -> None:
+        self._most = most
+        self._window_s = window_s
+        self._began_at = 0.0
+        self._count = 0
+
+    def is_seen(self, lines: int, now: float) -> bool:
+        """Count so many more lines."""
+        if now - self._began_at >= self._window_s:
+            self._began_at, self._count = now, 0
+        self._count += lines
+        return self._count > self._most
+
+
 class Chatter:
     """How much of a program's stderr is passed on: `most` lines in each `window_s`, and how many were left out."""
 

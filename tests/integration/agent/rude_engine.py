@@ -25,7 +25,7 @@ CAN = {
     "times_in_force": ["day", "gtc"],
 }
 known = json.loads(KNOWN.read_text()) if KNOWN.exists() else {}
-lost_lookups = 2
+lookups_lost = []
 
 
 def say(line):
@@ -60,7 +60,7 @@ def hang():
         time.sleep(60)
 
 
-def submit(number, order):
+def submit(number, order):  # noqa: C901  # one line a fault
     with Path("submits.log").open("a") as log:
         log.write(order["order_id"] + "\n")
     if is_now("dies_before_taking"):
@@ -86,6 +86,10 @@ def submit(number, order):
     if is_now("says_only_nonsense"):
         say("what?\n" * 50)
         return
+    if is_now("floods_its_output"):
+        event = json.dumps({"v": 1, "event": "order", "order_id": order["order_id"]}) + "\n"
+        while True:
+            sys.stdout.write(1000 * event)
     if FAULT == "says_nonsense_first":
         say('Traceback (most recent call last):\n  \x1b[31mred\x1b[0m\n{"v":1}\n[1,2]\n{"id":true}\n\n\x00\xff')
     if FAULT == "writes_too_long_a_line":
@@ -112,9 +116,8 @@ def submit(number, order):
 
 
 def lookup(number, order_id):
-    global lost_lookups
-    if FAULT == "loses_its_broker" and lost_lookups:
-        lost_lookups -= 1
+    if FAULT == "loses_its_broker" and len(lookups_lost) < 2:
+        lookups_lost.append(order_id)
         return fail(number, "broker_down", "connection reset")
     answer(number, known.get(order_id))
 
@@ -137,7 +140,7 @@ def hello(number):
         hang()
 
 
-def main():
+def main():  # noqa: C901  # one line an operation
     with Path("runs.log").open("a") as log:
         log.write(f"{os.getpid()}\n")
     Path("environment.json").write_text(json.dumps(dict(os.environ)))

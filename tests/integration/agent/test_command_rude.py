@@ -50,6 +50,7 @@ async def _fails_then_is_looked_up(engine, tmp_path, *, fault=ProgramFault, matc
         ("leaves_a_child", "ended with status 4"),
         ("closes_its_input", "closed its input|did not answer submit"),
         ("says_only_nonsense", "nonsense"),
+        ("floods_its_output", "floods"),
     ],
 )
 async def test_an_order_under_way_when_the_program_goes_is_looked_up_and_never_sent_again(tmp_path, fault, words):
