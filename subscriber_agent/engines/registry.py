@@ -42,7 +42,8 @@ def _nobody(_: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EngineKind:
-    """One kind of engine. `extra` is what pip calls it, "" when nothing more is installed; `library` is then imported.
+    """One kind of engine. `module` has its `make`. `extra` is what pip calls what it needs besides, `library` what is
+    then imported; both "" when nothing is.
 
     `is_paper` reads the kind's settings: whether they say that no real money is behind it. `quotes_from` names another
     kind that this one takes its quotes from, "" none. `needs` says in words what its section must hold; `secrets` are
@@ -85,7 +86,7 @@ _KINDS = (
     EngineKind(
         "paper",
         "the simulation on this machine, with pretend money",
-        "subscriber_agent.engines.paper",
+        "subscriber_agent.engines.paper.engine",
         "nothing",
         _always,
         quotes_from=_paper_quotes,
@@ -93,7 +94,7 @@ _KINDS = (
     EngineKind(
         "alpaca",
         "Alpaca, its paper and its live accounts",
-        "subscriber_agent.engines.alpaca",
+        "subscriber_agent.engines.alpaca.engine",
         "endpoint, and a key in key_file or in APCA_API_KEY_ID and APCA_API_SECRET_KEY",
         _alpaca_is_paper,
         extra="alpaca",
@@ -104,7 +105,7 @@ _KINDS = (
     EngineKind(
         "webhook",
         "a receiver of your own, or TradersPost, over HTTPS",
-        "subscriber_agent.engines.webhook",
+        "subscriber_agent.engines.webhook.make",
         "url, secret_file; assumed_cash_usd for receivers that only say `received`",
         _as_it_says,
         extra="webhook",
@@ -114,21 +115,21 @@ _KINDS = (
     EngineKind(
         "command",
         "a program of yours in any language, spoken to in JSON lines",
-        "subscriber_agent.engines.command",
+        "subscriber_agent.engines.command.engine",
         "argv",
         _as_it_says,
     ),
     EngineKind(
         "python",
         "somebody's engine, installed as a Python package",
-        "subscriber_agent.engines.plugin",
+        "subscriber_agent.engines.plugin.engine",
         "name, and what the plug-in wants in options",
         _as_it_says,
     ),
     EngineKind(
         "catalyst_bot",
         "Catalyst-Bot's own executor, where it is installed",
-        "subscriber_agent.engines.catalyst_bot",
+        "subscriber_agent.engines.catalyst_bot.engine",
         "Catalyst-Bot beside this agent, or its folder",
         _never,
         library="catalyst_bot",
@@ -155,13 +156,11 @@ def build_engine(config: AgentConfig, context: EngineContext) -> Engine:
 
 
 def made(kind: EngineKind, settings: Any, context: EngineContext, **more: Any) -> Engine:
-    """One engine by its package's `make`. Raises EngineUnusable."""
+    """One engine by its module's `make`. Raises EngineUnusable."""
     try:
-        module = importlib.import_module(f"{kind.module}.make")
+        module = importlib.import_module(kind.module)
     except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith(kind.module):
-            raise EngineUnusable(f"the engine {kind.kind} needs {error.name}", hint=_missing(kind)) from error
-        module = importlib.import_module(f"{kind.module}.engine")
+        raise EngineUnusable(f"the engine {kind.kind} needs {error.name}", hint=_missing(kind)) from error
     engine: Engine = module.make(settings, context, **more)
     return engine
 
