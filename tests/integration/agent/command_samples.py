@@ -42,7 +42,7 @@ def a_plan(**changes) -> OrderPlan:
 
 def an_engine(home: Path, argv: list[str], *, idle_s: float = 15.0, environ=None, **settings) -> CommandEngine:
     """An engine whose program runs in `home`; its restarts come after the whole pause, never less."""
-    fields = {"argv": argv, "timeout_s": 1, "start_timeout_s": 5, "is_paper": True, **settings}
+    fields = {"argv": argv, "timeout_s": 10, "start_timeout_s": 20, "is_paper": True, **settings}
     context = EngineContext(
         data=home, home=home, user="alice", environ=dict(os.environ) if environ is None else environ
     )

@@ -37,7 +37,7 @@ BROKERS = ("python", "node")
 def _example(name: str, home: Path):
     if name == "node" and NODE is None:
         pytest.skip("node is not on this machine")
-    return an_engine(home, EXAMPLES[name], timeout_s=10, start_timeout_s=20)
+    return an_engine(home, EXAMPLES[name])
 
 
 @pytest.fixture(params=EXAMPLES)

@@ -46,9 +46,9 @@ async def _fails_then_is_looked_up(engine, tmp_path, *, fault=ProgramFault, matc
     ("fault", "words"),
     [
         ("dies_after_taking", "ended with status 3"),
-        ("closes_its_output", "closed its output|did not answer submit"),
+        ("closes_its_output", "closed its output"),
         ("leaves_a_child", "ended with status 4"),
-        ("closes_its_input", "closed its input|did not answer submit"),
+        ("closes_its_input", "closed its input"),
         ("says_only_nonsense", "nonsense"),
         ("floods_its_output", "floods"),
     ],
@@ -72,18 +72,20 @@ async def test_what_a_program_started_goes_with_it(tmp_path):
 
 
 async def test_a_program_that_hangs_times_out_is_ended_and_looked_up(tmp_path):
-    found = await _fails_then_is_looked_up(a_rude_engine(tmp_path, "hangs"), tmp_path, match="did not answer submit")
+    found = await _fails_then_is_looked_up(
+        a_rude_engine(tmp_path, "hangs", timeout_s=1), tmp_path, match="did not answer submit"
+    )
     assert found.state is OutcomeState.FILLED
 
 
 async def test_a_program_that_hangs_and_ignores_the_request_to_end_is_killed(tmp_path):
-    engine = a_rude_engine(tmp_path, "hangs_and_will_not_end")
+    engine = a_rude_engine(tmp_path, "hangs_and_will_not_end", timeout_s=1)
     found = await _fails_then_is_looked_up(engine, tmp_path, match="did not answer submit within 1 s")
     assert found.state is OutcomeState.FILLED
 
 
 async def test_a_program_that_stops_reading_is_started_again(tmp_path):
-    async with started(a_rude_engine(tmp_path, "stops_reading")) as engine:
+    async with started(a_rude_engine(tmp_path, "stops_reading", timeout_s=1)) as engine:
         before = engine.pid
         with pytest.raises(ProgramFault, match="did not answer account"):
             await engine.account()
@@ -92,7 +94,7 @@ async def test_a_program_that_stops_reading_is_started_again(tmp_path):
 
 
 async def test_a_request_under_way_fails_at_once_when_the_program_ends(tmp_path):
-    async with started(a_rude_engine(tmp_path, "dies_after_taking", timeout_s=20)) as engine:
+    async with started(a_rude_engine(tmp_path, "dies_after_taking")) as engine:
         began = time.monotonic()
         with pytest.raises(ProgramFault):
             await engine.submit(a_plan(), ENTRY)
@@ -100,7 +102,7 @@ async def test_a_request_under_way_fails_at_once_when_the_program_ends(tmp_path)
 
 
 async def test_calls_while_the_program_is_down_raise_at_once_and_say_when_it_is_tried_again(tmp_path):
-    async with started(a_rude_engine(tmp_path, "never_says_hello_again", start_timeout_s=1)) as engine:
+    async with started(a_rude_engine(tmp_path, "never_says_hello_again", start_timeout_s=3)) as engine:
         before = engine.pid
         await engine.submit(a_plan(), ENTRY)
         _end(before)
@@ -112,7 +114,7 @@ async def test_calls_while_the_program_is_down_raise_at_once_and_say_when_it_is_
 
 
 async def test_a_late_answer_is_ignored_and_a_program_that_is_well_is_left_alone(tmp_path):
-    async with started(a_rude_engine(tmp_path, "answers_late")) as engine:
+    async with started(a_rude_engine(tmp_path, "answers_late", timeout_s=1)) as engine:
         before = engine.pid
         with pytest.raises(ProgramFault, match="did not answer submit"):
             await engine.submit(a_plan(), ENTRY)
@@ -135,7 +137,7 @@ async def test_a_second_answer_changes_nothing(tmp_path, caplog):
 @pytest.mark.parametrize("fault", ["says_nonsense_first", "writes_too_long_a_line"])
 async def test_nonsense_before_the_answer_is_logged_and_fails_nothing(tmp_path, fault, caplog):
     caplog.set_level(logging.WARNING, "catalyst.engine")
-    async with started(a_rude_engine(tmp_path, fault, timeout_s=10)) as engine:
+    async with started(a_rude_engine(tmp_path, fault)) as engine:
         before = engine.pid
         assert (await engine.submit(a_plan(), ENTRY)).state is OutcomeState.FILLED
         assert engine.pid == before
@@ -194,7 +196,7 @@ async def test_an_answer_that_cannot_be_used_is_a_fault_and_the_order_is_looked_
     ],
 )
 async def test_a_program_that_cannot_begin_stops_the_start_and_is_not_left_running(tmp_path, fault, words):
-    engine = a_rude_engine(tmp_path, fault, start_timeout_s=1)
+    engine = a_rude_engine(tmp_path, fault, start_timeout_s=1 if fault == "never_says_hello" else 20)
     with pytest.raises(EngineUnusable, match=words):
         await engine.start()
     assert not any(lives(int(pid)) for pid in lines_of(tmp_path / "runs.log"))
