@@ -108,6 +108,8 @@ def pass_gate(place: Place, *, is_paper: bool) -> LiveGate:
         consent = _given(place, gate, None)
         _keep(place, consent)
         gate = _gate(place, consent, is_paper=is_paper)
+        check_gate(gate, engine_label(place.config))
+        return gate
     check_gate(gate, engine_label(place.config))
     for line in gate.will_do:
         say(line)

@@ -47,11 +47,18 @@ def show(config: ConfigOption = None, creds: CredsOption = None, as_json: JsonOp
     from subscriber_agent.settings.yaml_source import dotted
 
     loaded = read_config(config_path(config), creds=creds)
-    rows = [
-        (dotted(path), text_of_value(plain(value_at(loaded.config, path))), str(loaded.origin_of(path)))
+    found = [
+        (path, text_of_value(plain(value_at(loaded.config, path))), str(loaded.origin_of(path)))
         for path, _ in leaves(AgentConfig)
     ]
-    sources = {key: source for key, _, source in rows}
+    sources = {dotted(path): source for path, _, source in found}
+    # The settings of engines that are not asked would hide the others; what somebody wrote is shown all the same.
+    unused = loaded.config.engine.unused
+    rows = [
+        (dotted(path), value, source)
+        for path, value, source in found
+        if len(path) < 3 or path[1] not in unused or source != "default"
+    ]
     finish(
         Envelope("subscriber-agent config show", {**loaded.config.model_dump(mode="json"), "sources": sources}),
         as_json=as_json,

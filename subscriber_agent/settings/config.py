@@ -158,8 +158,12 @@ class EngineConfig(Settings):
 
     def in_use(self) -> dict[str, Any]:
         """The settings that count, as plain values: not the sections of engines that are not asked."""
-        kinds = {self.kind, ENGINE_KINDS[self.kind].quotes_from(self.chosen)}
-        return {name: plain(value) for name, value in self if name not in ENGINE_KINDS or name in kinds}
+        return {name: plain(value) for name, value in self if name not in self.unused}
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """The kinds of engine that are asked nothing, neither for orders nor for prices."""
+        return frozenset(ENGINE_KINDS) - {self.kind, ENGINE_KINDS[self.kind].quotes_from(self.chosen)}
 
 
 class AgentConfig(Settings):

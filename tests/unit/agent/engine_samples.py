@@ -15,7 +15,7 @@ PLUGIN_FOLDER = Path(__file__).resolve().parents[3] / "examples/engines/python_p
 GOOD = f'servers: ["nats://127.0.0.1:1"]\ncreds: alice.creds\ndata: data\npublisher_key: "{KEY}"\n'
 REAL = "engine: {kind: python, python: {name: notebook}}\n"
 PHRASE = "alice trades real money with python notebook"
-_SCRIPT = str(Path(sys.executable).with_name("subscriber-agent" + (".exe" if os.name == "nt" else "")))
+SCRIPT = str(Path(sys.executable).with_name("subscriber-agent" + (".exe" if os.name == "nt" else "")))
 
 
 def a_config_file(folder: Path, text: str = "") -> Path:
@@ -47,7 +47,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 def agent(folder: Path, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
     """`subscriber-agent …` as a process without a keyboard, on the config of `folder`."""
     return subprocess.run(
-        [_SCRIPT, *map(str, words), "--config", str(folder / "agent.yaml")],
+        [SCRIPT, *map(str, words), "--config", str(folder / "agent.yaml")],
         capture_output=True,
         text=True,
         timeout=60,
