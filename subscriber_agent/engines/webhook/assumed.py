@@ -164,7 +164,8 @@ class Assumed:
         if plan.leg is not Leg.ENTRY:
             for entry in self.working(plan.ticker):  # receivers drop a ticker's open orders when they exit
                 self._end_legs(entry, OutcomeState.CANCELLED)
-        self.sent[sent.order_id] = replace(sent, state=OutcomeState.FILLED, quantity=quantity, reason=reason, legs=legs)
+        state = OutcomeState.FILLED if quantity >= plan.quantity else OutcomeState.CANCELLED
+        self.sent[sent.order_id] = replace(sent, state=state, quantity=quantity, reason=reason, legs=legs)
 
     def _end_legs(self, sent: Sent, state: OutcomeState) -> None:
         legs = {leg: replace(each, state=state) if each.state.is_working else each for leg, each in sent.legs.items()}

@@ -22,7 +22,6 @@ _CONNECT_S = 3
 # Servers close idle connections after five seconds and more: an order must not go into one that is just being closed.
 _IDLE_S = 4
 _MOST_CONNECTIONS = 8
-_TRIES = 3
 _PAUSES_S = (0.1, 0.4)
 _PASSING = frozenset({408, 425, 429})
 _HEADERS = {
@@ -79,7 +78,7 @@ class Receiver:
 
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS, keepalive_timeout=_IDLE_S),
-            timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=min(_CONNECT_S, self._timeout_s)),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),  # the whole is limited by us
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             headers=_HEADERS,
@@ -93,6 +92,31 @@ class Receiver:
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Reply:
         """Post once. Raises ReceiverSilent without a whole reply; redirects are replies and are not followed."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._posted(body, headers)
+        except TimeoutError:
+            raise ReceiverSilent(self._too_late) from None
+
+    async def ask(self, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """Post what orders nothing: up to three times within the time limit while the trouble may pass."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                for pause_s in _PAUSES_S:
+                    with contextlib.suppress(ReceiverSilent):
+                        reply = await self._posted(body, headers)
+                        if not reply.is_passing:
+                            return reply
+                    await asyncio.sleep(pause_s)
+                return await self._posted(body, headers)
+        except TimeoutError:
+            raise ReceiverSilent(self._too_late) from None
+
+    @property
+    def _too_late(self) -> str:
+        return f"no answer from {self.shown} within {self._timeout_s:g} s"
+
+    async def _posted(self, body: bytes, headers: Mapping[str, str]) -> Reply:
         if self._session is None:
             raise ReceiverSilent(f"the connection to {self.shown} is not open", was_sent=False)
         import aiohttp
@@ -106,24 +130,8 @@ class Receiver:
             # These come from the making of the connection only: not one byte of the request has gone out.
             text = f"no connection to {self.shown}: {_why(error)}"
             raise ReceiverSilent(text, was_sent=False) from None
-        except TimeoutError:
-            raise ReceiverSilent(f"no answer from {self.shown} within {self._timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise ReceiverSilent(f"the connection to {self.shown} was lost: {type(error).__name__}") from None
-
-    async def ask(self, body: bytes, headers: Mapping[str, str]) -> Reply:
-        """Post what orders nothing: up to three times within the time limit while the trouble may pass."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                for pause_s in _PAUSES_S[: _TRIES - 1]:
-                    with contextlib.suppress(ReceiverSilent):
-                        reply = await self.post(body, headers)
-                        if not reply.is_passing:
-                            return reply
-                    await asyncio.sleep(pause_s)
-                return await self.post(body, headers)
-        except TimeoutError:
-            raise ReceiverSilent(f"no answer from {self.shown} within {self._timeout_s:g} s") from None
 
     async def _limited(self, response: aiohttp.ClientResponse) -> bytes:
         found = bytearray()
