@@ -3,9 +3,12 @@
 import json
 import re
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+
+from pydantic.fields import FieldInfo
 
 from signal_admin.roles import permissions_markdown
 from signal_contract.codec import encode, signal_id_from
@@ -22,14 +25,16 @@ from signal_contract.model import (
     Signal,
 )
 from subscriber_agent.accounting.book import Book
+from subscriber_agent.engines.registry import ENGINE_KINDS
 from subscriber_agent.receiving.link_state import TABLE
 from subscriber_agent.risk.checks import CHECKS, Scope
 from subscriber_agent.risk.codes import CODE_MEANING
 from subscriber_agent.risk.decide import decide
 from subscriber_agent.risk.limits import Limits
 from subscriber_agent.risk.market import Market as RiskMarket
+from subscriber_agent.settings.config import EngineConfig
 from subscriber_agent.settings.example import example_yaml, schema_json
-from subscriber_agent.settings.fields import allowed_text
+from subscriber_agent.settings.fields import allowed_text, default_of, leaves, plain, section_of, text_of_value, unit_of
 
 ROOT = Path(__file__).resolve().parent.parent
 AT = datetime(2026, 1, 2, 14, 30, tzinfo=UTC)
@@ -128,6 +133,38 @@ def risk_settings() -> str:
     return _table(("setting", "default", "unit", "allowed", "what it does"), *rows)
 
 
+def engine_kinds() -> str:
+    rows = (
+        (f"`{each.kind}`", each.title, each.needs, f"`{each.install_hint}`" if each.extra else "–")
+        for each in ENGINE_KINDS.values()
+    )
+    return _table(("`kind`", "what it is", "its section needs", "install"), *rows)
+
+
+def engine_settings() -> str:
+    """One table for what is the engines' together, one for each kind."""
+    common = [(name, each) for name, each in EngineConfig.model_fields.items() if section_of(each) is None]
+    parts = [_settings_table(common)]
+    for kind in ENGINE_KINDS:
+        section = section_of(EngineConfig.model_fields[kind])
+        found = [(path[-1], each) for path, each in leaves(section)] if section is not None else []
+        parts.append(f"\n`engine: {{{kind}: {{…}}}}`\n\n{_settings_table(found)}")
+    return "".join(parts)
+
+
+def _settings_table(found: Iterable[tuple[str | int, FieldInfo]]) -> str:
+    rows = (
+        (f"`{name}`", _shown_default(each), unit_of(str(name)), allowed_text(each), each.description or "")
+        for name, each in found
+    )
+    return _table(("setting", "default", "unit", "allowed", "what it does"), *rows)
+
+
+def _shown_default(field: FieldInfo) -> str:
+    default = plain(default_of(field))
+    return text_of_value(default) if default != "" else "none"
+
+
 def risk_checks() -> str:
     applies = {Scope.ALL: "everything", Scope.ENTRY: "entries", Scope.EXIT: "exits"}
     rows = (
@@ -189,6 +226,8 @@ BLOCKS = {
     "refusal codes": refusal_codes,
     "risk settings": risk_settings,
     "risk checks": risk_checks,
+    "engine kinds": engine_kinds,
+    "engine settings": engine_settings,
     "sizing examples": sizing_examples,
 }
 
@@ -211,7 +250,7 @@ def generated_files() -> dict[Path, bytes]:
     files[ROOT / "config/agent.example.yaml"] = example_yaml().encode()
     files[ROOT / "config/schema/agent.v1.schema.json"] = schema_json().encode()
     files[ROOT / "docs/permissions.md"] = permissions_markdown().encode()
-    for name in ("README.md", "docs/risk.md", "docs/delivery.md"):
+    for name in ("README.md", "docs/risk.md", "docs/delivery.md", "docs/engines/config.md"):
         files[ROOT / name] = with_blocks((ROOT / name).read_text(encoding="utf-8")).encode()
     return files
 
