@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from signal_contract.errors import CatalystError
 from subscriber_agent.accounting.book import ZERO, Fill, Leg, Side
@@ -35,6 +35,7 @@ from subscriber_agent.engines.engine import (
     Account,
     Engine,
     EngineSilent,
+    Outcome,
     WorkingOrder,
     is_ours,
     triggered_order_id,
@@ -55,7 +56,9 @@ Report = Callable[[str, dict[str, Any]], None]
 LOOK_AGAIN_S = 2.5
 # While something differs, and while the engine does not answer.
 _OPEN_AGAIN_S, _SILENT_AGAIN_S = 30.0, 5.0
-_ASK_TIMEOUT_S = 20.0
+_ASK_TIMEOUT_S = 10.0
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +72,27 @@ class Look:
 
 async def asked(engine: Engine, clock: Callable[[], datetime]) -> Look:
     """Ask the engine for all it holds and all that works. Raises EngineSilent."""
+    account = await _answered(engine.account())
+    holdings, orders = await _answered(engine.positions()), await _answered(engine.orders())
+    return Look(clock(), account, Theirs(tuple(holdings), tuple(orders)))
+
+
+async def cancelled(engine: Engine, order_id: str) -> Outcome | None:
+    """End what still works of an order; what became of it, None: the engine does not know it. Raises EngineSilent."""
+    return await _answered(engine.cancel(order_id))
+
+
+async def _answered(question: Awaitable[_Answer]) -> _Answer:
     try:
         async with asyncio.timeout(_ASK_TIMEOUT_S):
-            account, holdings, orders = await engine.account(), await engine.positions(), await engine.orders()
+            return await question
     except CatalystError:
         raise  # our own trouble, or an engine that can never work: it stops whoever asked
     except Exception as error:
         # Whatever a broker's library throws is a fault of the engine: nothing was ordered, ask again later.
         late = f"no answer within {_ASK_TIMEOUT_S:.0f} s"
-        raise EngineSilent(
-            late if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"[:200]
-        ) from error
-    return Look(clock(), account, Theirs(tuple(holdings), tuple(orders)))
+        said = late if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"[:200]
+        raise EngineSilent(said) from error
 
 
 class Reconciling:

@@ -8,18 +8,22 @@ from subscriber_agent.cli.approvals import approvals, approve, reject
 from subscriber_agent.cli.audit import audit_app
 from subscriber_agent.cli.control import halt, reduce, resume
 from subscriber_agent.cli.engine import engine_app
+from subscriber_agent.cli.equity import equity
 from subscriber_agent.cli.explain import explain
 from subscriber_agent.cli.flatten import flatten
 from subscriber_agent.cli.join import enroll, join
 from subscriber_agent.cli.live import live_app
+from subscriber_agent.cli.orders import orders
 from subscriber_agent.cli.parked import parked_app
+from subscriber_agent.cli.positions import positions
+from subscriber_agent.cli.reconcile import reconcile
 from subscriber_agent.cli.replay import replay
 from subscriber_agent.cli.risk import risk_app
 from subscriber_agent.cli.run import run
 from subscriber_agent.cli.settings import config_app
 from subscriber_agent.cli.status import status
 from subscriber_agent.cli.upkeep import journal_app
-from subscriber_agent.cli.views import positions, signals
+from subscriber_agent.cli.views import signals
 
 _HELP = """\
 Receives the signals you are entitled to, decides by your own rules, and trades them on your own engine.
@@ -35,6 +39,7 @@ Receives the signals you are entitled to, decides by your own rules, and trades 
   subscriber-agent parked list                  messages that could not be trusted or read
   subscriber-agent halt --reason "earnings day" stop trading now
   subscriber-agent flatten                      close every position
+  subscriber-agent reconcile                    the agent's log against the engine's word
   subscriber-agent approvals                    orders that wait for your word
   subscriber-agent risk status                  how much of each limit is used
   subscriber-agent engine show --check          the engine that takes your orders, asked now
@@ -51,6 +56,9 @@ for command in (
     status,
     signals,
     positions,
+    orders,
+    equity,
+    reconcile,
     explain,
     replay,
     halt,

@@ -116,6 +116,18 @@ def _order_end(facts: dict[str, Any]) -> str:
     return f"order {facts['order_id']} {facts['ticker']}: {outcome['state']} {outcome['detail']}".rstrip()
 
 
+def _differs(facts: dict[str, Any]) -> str:
+    parts = (f"{each['kind']} {each['ticker']} {each['ours']}/{each['engines']}" for each in facts["differences"])
+    what = ", ".join(parts)
+    return f"THE ENGINE SAYS SOMETHING ELSE (ours/its): {what}: no entries; see `subscriber-agent reconcile`"
+
+
+def _not_connected(facts: dict[str, Any]) -> str:
+    count = facts["positions"]
+    what = f"{count} position{'s' if count > 1 else ''}"
+    return f"not connected ({facts['detail']}); looking after {what}, and trying on"
+
+
 _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "decision": decision_line,
     "connected": _connected,
@@ -137,6 +149,14 @@ _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "order": _order_end,
     "engine_fault": lambda facts: f"engine {facts['engine']} failed: {facts['detail']} (circuit {facts['health']})",
     "engine_ok": lambda facts: f"engine {facts['engine']} works again",
+    "engine_not_ready": lambda facts: f"engine {facts['engine']} does not start: {facts['detail']}; trying on",
+    "engine_ready": lambda facts: f"engine {facts['engine']} has started",
+    "engine_deaf": lambda facts: f"engine {facts['engine']} tells nothing any more: {facts['detail']}; still asked",
+    "engine_heard": lambda facts: f"engine {facts['engine']} tells what happens again",
+    "not_connected": _not_connected,
+    "reconcile": _differs,
+    "reconciled": lambda facts: "the engine and the agent's own log say the same again",
+    "reconcile_waits": lambda facts: f"no entries until the engine says what it holds: {facts['detail']}",
     "config_changed": _changed,
     "config_pending": _pending,
     "config_kept": _kept,

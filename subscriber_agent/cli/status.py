@@ -12,11 +12,24 @@ from signal_contract.cli.answer import finish, table
 from signal_contract.envelope import Envelope, Problem
 from signal_contract.errors import LinkNotLive, NotFound
 from subscriber_agent.cli.account import hold_line, holds_now, session_now, usd
+from subscriber_agent.cli.health import (
+    account_alarms,
+    engine_health,
+    engine_text,
+    open_reconcile,
+    protections_now,
+    reconcile_text,
+    stops_text,
+)
+from subscriber_agent.cli.held import account_dict
 from subscriber_agent.cli.place import ConfigOption, JsonOption, Place, open_place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
+    from subscriber_agent.in_force import InForce
     from subscriber_agent.journal import ControlRow, Journal
 
 _STOPPED = "stopped"
@@ -25,7 +38,11 @@ _CONTROLS_LOOKED_AT = 100
 _UNDECIDED_S = 120.0
 CheckOption = Annotated[
     bool,
-    typer.Option("--check", help="One line, and exit status 0 only when the agent runs and signals flow, else 18."),
+    typer.Option(
+        "--check",
+        help="One line, and exit status 0 only when the agent runs, signals flow, the engine answers, both agree on "
+        "what is held, and every position has its stop; else 18.",
+    ),
 ]
 
 
@@ -52,18 +69,19 @@ def status(config: ConfigOption = None, check: CheckOption = False, as_json: Jso
 
 
 def _problems(data: dict[str, Any]) -> tuple[Problem, ...]:
-    """Why monitoring should raise an alarm; empty when signals flow."""
+    """Why monitoring should raise an alarm; empty when all is well."""
+    return tuple(Problem.from_error(LinkNotLive(text)) for text in (*_link_alarms(data), *account_alarms(data)))
+
+
+def _link_alarms(data: dict[str, Any]) -> Iterator[str]:
     from subscriber_agent.receiving.link_state import LinkState
 
     flowing = [each.value for each in LinkState if each.is_flowing]
-    if data["running"] and data["link"] is not None and data["link"]["state"] in flowing:
-        waiting = data["undecided_for_s"]
-        if waiting is None or waiting <= _UNDECIDED_S:
-            return ()
-        stuck = f"a signal has been undecided for {waiting:.0f} s: the engine or the agent hangs"
-        return (Problem.from_error(LinkNotLive(stuck)),)
-    what = "the agent does not run" if not data["running"] else _one_line(data)
-    return (Problem.from_error(LinkNotLive(f"no signals reach {data['user']}: {what}")),)
+    if not data["running"] or data["link"] is None or data["link"]["state"] not in flowing:
+        what = "the agent does not run" if not data["running"] else _one_line(data)
+        yield f"no signals reach {data['user']}: {what}"
+    elif (waiting := data["undecided_for_s"]) is not None and waiting > _UNDECIDED_S:
+        yield f"a signal has been undecided for {waiting:.0f} s: the engine or the agent hangs"
 
 
 def _undecided_for_s(journal: Journal, now: datetime) -> float | None:
@@ -74,12 +92,15 @@ def _undecided_for_s(journal: Journal, now: datetime) -> float | None:
 
 def _status(place: Place, journal: Journal, now: datetime) -> dict[str, Any]:
     running = place.is_running()
+    counts = _in_force(place, journal, running=running)
     return {
         "user": place.creds.user,
         "running": running,
-        "mode": place.config.mode.value,
-        "engine": place.config.engine.kind,
-        "privacy": place.config.privacy.value,
+        "mode": counts.mode,
+        "engine": counts.engine,
+        "privacy": counts.privacy,
+        "config_hash": counts.config_hash,
+        "is_file_in_force": counts.config_hash == place.config.config_hash(),
         **_link(journal, now, running=running),
         **_operator(journal),
         "undecided": journal.undecided_count(),
@@ -87,8 +108,11 @@ def _status(place: Place, journal: Journal, now: datetime) -> dict[str, Any]:
         "parked": journal.parked_count(),
         "feedback": {"waiting": journal.feedback_count(), "dropped": journal.feedback_dropped()},
         "decisions": [{"verdict": t.verdict, "code": t.code, "count": t.count} for t in journal.counts()],
-        "account": _account(place, journal),
-        **_limits(place, journal, now),
+        "account": account_dict(journal, journal.snapshot()),
+        "engine_health": engine_health(journal, counts, now),
+        "protections": protections_now(journal, now),
+        "reconcile": open_reconcile(journal),
+        **_limits(place, journal, counts, now),
         **_expiry(place, now),
         "config": str(place.config_file),
         "journal": str(place.journal_file),
@@ -161,24 +185,19 @@ def _word(row: ControlRow) -> dict[str, Any]:
     }
 
 
-def _account(place: Place, journal: Journal) -> dict[str, Any]:
-    from subscriber_agent.engines.paper import paper_book
+def _in_force(place: Place, journal: Journal, *, running: bool) -> InForce:
+    """What the running agent decides by, where it has noted it; else what its next start will."""
+    from subscriber_agent.in_force import noted, of_file
 
-    book = paper_book(journal, place.config.engine.start_cash_usd)
-    return {
-        "cash_usd": book.cash,
-        "equity_usd": book.equity,
-        "realised_usd": book.realised_usd,
-        "positions": len(book.positions),
-    }
+    return (noted(journal) if running else None) or of_file(place.config)
 
 
-def _limits(place: Place, journal: Journal, now: datetime) -> dict[str, Any]:
+def _limits(place: Place, journal: Journal, counts: InForce, now: datetime) -> dict[str, Any]:
     waiting = [each for each in journal.approvals("waiting") if each.is_waiting_at(now)]
     request = journal.flatten_request()
     return {
         "approvals": len(waiting),
-        "holds": holds_now(journal, place.config, now),
+        "holds": holds_now(journal, place.config.model_copy(update={"risk": counts.limits}), now),
         "session": session_now(now),
         "flatten_requested_at": None if request is None else request.at.isoformat(),
     }
@@ -210,6 +229,8 @@ def _render(out: Console, data: dict[str, Any]) -> None:
         ("link", _one_line(data)),
         ("publisher", _publisher_text(data["heartbeat"])),
         ("mode", f"{data['mode']} on {data['engine']}"),
+        ("config", None if data["is_file_in_force"] else "the file says something else than what counts now"),
+        ("engine", engine_text(data["engine_health"])),
         ("trading", _trading_text(data["trading"])),
         ("entries stopped", "; ".join(map(hold_line, data["holds"])) or "no"),
         ("session", _session_text(data["session"])),
@@ -227,6 +248,8 @@ def _render(out: Console, data: dict[str, Any]) -> None:
             f"{usd(account['equity_usd'])} USD, cash {usd(account['cash_usd'])}, {account['positions']} positions",
         ),
         ("realised", f"{usd(account['realised_usd'])} USD"),
+        ("stops", stops_text(data["protections"])),
+        ("reconcile", reconcile_text(data["reconcile"])),
         ("creds expire", _expiry_text(data["creds_expire_at"], data["creds_days_left"])),
         ("journal", data["journal"]),
     ]

@@ -1,8 +1,7 @@
-"""Commands that only show: signals, positions. They work beside a running agent and without one."""
+"""`subscriber-agent signals`: what came and what was decided; beside a running agent and without one."""
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,23 +9,10 @@ import typer
 from signal_contract.cli.answer import finish, table
 from signal_contract.envelope import Envelope
 from signal_contract.errors import InputError
-from subscriber_agent.cli.place import ConfigOption, JsonOption, Place, open_place
+from subscriber_agent.cli.place import ConfigOption, JsonOption, open_place
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from subscriber_agent.accounting.book import Book, Position
-    from subscriber_agent.journal import Journal, SignalRow
-
-
-def _book(place: Place, journal: Journal) -> Book:
-    from subscriber_agent.engines.paper import paper_book
-
-    return paper_book(journal, place.config.engine.start_cash_usd)
-
-
-def _usd(value: Any) -> str:
-    return "unknown" if value is None else f"{value:,.2f}"
+    from subscriber_agent.journal import SignalRow
 
 
 def signals(
@@ -84,60 +70,4 @@ def _signal_dict(row: SignalRow) -> dict[str, Any]:
         "code": row.code,
         "decided_at": row.decided_at.isoformat() if row.decided_at else None,
         "order": row.order_state,
-    }
-
-
-def positions(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """What the paper account holds, at the last price seen on the wire.
-
-    Example: subscriber-agent positions
-    """
-    place = open_place(config)
-    with place.journal() as journal:
-        book = _book(place, journal)
-    rows = [_position_dict(each) for each in book.positions.values()]
-    data = {"positions": rows, "cash_usd": book.cash, "equity_usd": book.equity, "realised_usd": book.realised_usd}
-
-    def render(out: Console) -> None:
-        columns = (
-            "ticker",
-            ">shares",
-            ">paid",
-            ">last",
-            ">stop",
-            ">target",
-            ">value",
-            ">P&L",
-            "catalyst",
-            "since (UTC)",
-        )
-        cells = [
-            (
-                *(r[k] for k in ("ticker", "quantity", "average_price", "last_price", "stop_price", "target_price")),
-                _usd(r["value_usd"]),
-                _usd(r["unrealised_usd"]),
-                r["catalyst"],
-                r["opened_at"][:16],
-            )
-            for r in rows
-        ]
-        table(*columns, rows=cells, empty="no positions")(out)
-        line = f"\ncash {_usd(book.cash)} USD, equity {_usd(book.equity)} USD, realised {_usd(book.realised_usd)} USD"
-        out.print(line, markup=False)
-
-    finish(Envelope("subscriber-agent positions", data), as_json=as_json, render=render)
-
-
-def _position_dict(position: Position) -> dict[str, Any]:
-    return {
-        "ticker": position.ticker,
-        "quantity": position.quantity,
-        "average_price": position.average_price,
-        "last_price": position.last_price,
-        "stop_price": position.stop_price,
-        "target_price": position.target_price,
-        "value_usd": position.value,
-        "unrealised_usd": position.unrealised_usd,
-        "catalyst": position.catalyst,
-        "opened_at": position.opened_at.astimezone(UTC).isoformat(),
     }
