@@ -7,7 +7,9 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    # Until everybody asks for the new one.
-    if name in ("PaperEngine", "paper_book", "START_CASH"):
+    # Until everybody asks `engine` and `account` themselves.
+    if name == "PaperEngine":
+        return importlib.import_module("subscriber_agent.engines.paper.engine").PaperEngine
+    if name in ("paper_book", "START_CASH"):
         return getattr(importlib.import_module("subscriber_agent.engines.paper.old"), name)
     raise AttributeError(name)
