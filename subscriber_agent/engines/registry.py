@@ -24,10 +24,6 @@ _ALPACA_PAPER = "paper-api.alpaca.markets"
 _THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
-def _never(_: Any) -> bool:
-    return False
-
-
 def _always(_: Any) -> bool:
     return True
 
@@ -128,10 +124,10 @@ _KINDS = (
     ),
     EngineKind(
         "catalyst_bot",
-        "Catalyst-Bot's own executor, where it is installed",
+        "Catalyst-Bot's own executor, on its broker's paper account",
         "subscriber_agent.engines.catalyst_bot.engine",
         "Catalyst-Bot beside this agent, or its folder",
-        _never,
+        _always,  # the engine refuses a bot that is not on paper
         library="catalyst_bot",
     ),
 )

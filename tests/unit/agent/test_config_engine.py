@@ -144,7 +144,7 @@ def test_the_hash_is_of_the_engine_that_is_asked_not_of_the_others():
         ({"kind": "command"}, False),
         ({"kind": "python"}, False),
         ({"kind": "python", "python": {"is_paper": "true"}}, True),
-        ({"kind": "catalyst_bot"}, False),
+        ({"kind": "catalyst_bot"}, True),
     ],
     ids=str,
 )
