@@ -180,6 +180,8 @@ class AssumingEngine:
             yield each
 
     def _objection(self, plan: OrderPlan, price: Decimal | None) -> str | None:
+        if plan.quantity <= 0:
+            return "an order of nothing"
         if plan.order_type is OrderType.STOP:
             return "stops are part of an entry's message"
         if price is None:

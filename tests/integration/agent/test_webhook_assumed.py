@@ -31,6 +31,7 @@ from subscriber_agent.accounting.book import Leg, Side
 from subscriber_agent.engines.engine import OutcomeState, order_id_from
 from subscriber_agent.engines.webhook.receiver import ReceiverSilent
 from subscriber_agent.engines.webhook.settle import main as settle
+from subscriber_agent.risk.decision import OrderType
 
 POST = {"template": "traderspost", "assumed_cash_usd": "10000"}
 RECEIVED = replies(200, b'{"success":true,"id":"6ac1f7f6"}')
@@ -282,6 +283,8 @@ async def test_a_short_is_closed_at_its_target_price(tmp_path):
         pytest.param(an_exit(quantity=D(101)), "no position of 101 ABCD", id="more-than-held"),
         pytest.param(an_exit(side=Side.BUY), "no position of 100 ABCD", id="wrong-side"),
         pytest.param(an_exit(ticker="OTHR"), "no position of 100 OTHR", id="unknown-ticker"),
+        pytest.param(a_plan(ticker="OTHR", quantity=D(0)), "an order of nothing", id="nothing"),
+        pytest.param(a_plan(ticker="OTHR", order_type=OrderType.STOP), "part of an entry", id="a-stop-by-itself"),
         pytest.param(a_plan(ticker="OTHR", limit_price=None, reference_price=None), "no price", id="no-price"),
     ],
 )
