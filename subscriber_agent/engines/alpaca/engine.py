@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 from signal_contract.errors import EngineUnusable
 from signal_contract.model import Session
@@ -20,7 +21,7 @@ from subscriber_agent.engines.alpaca.answers import Unreadable
 from subscriber_agent.engines.alpaca.day_end import DayEnd
 from subscriber_agent.engines.alpaca.keys import AlpacaKeys, keys_from
 from subscriber_agent.engines.alpaca.line import Line
-from subscriber_agent.engines.alpaca.ordering import Ordering
+from subscriber_agent.engines.alpaca.ordering import READ_S, Ordering
 from subscriber_agent.engines.alpaca.sdk import Lost, Refused
 from subscriber_agent.engines.alpaca.settings import AlpacaSettings, Endpoint
 from subscriber_agent.engines.alpaca.stream import Beats, TradeUpdates
@@ -105,12 +106,15 @@ class AlpacaEngine:
                 await self._check_account()
                 await self._check_feed()
                 await self._take_up()
+                # The first order should find its connection made.
+                await self._lines[0].run(lambda calls: calls.get("/clock"), limit_s=READ_S)
         except (*_FAULTS, TimeoutError) as error:
             _log.warning("Alpaca does not answer at the start, and is asked again later: %s", error)
         self._watching = asyncio.create_task(self._day_end.run(), name="alpaca-day-end")
 
     async def close(self) -> None:
         """Stop watching and let go of the connections; orders stay."""
+        self._updates.close()
         if self._watching is not None:
             self._watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -189,7 +193,7 @@ class AlpacaEngine:
 
     async def _held(self, ticker: str) -> Decimal:
         try:
-            return answers.holding_from(answers.mapping(await self._orders.read(f"/positions/{ticker}"))).quantity
+            return answers.holding_from(answers.mapping(await self._orders.read(_path("positions", ticker)))).quantity
         except Refused as error:
             if error.status == 404:
                 return Decimal(0)
@@ -243,7 +247,7 @@ class AlpacaEngine:
         if kept is not None and time.monotonic() - kept[0] < _SYMBOL_AGE_S:
             return kept[1]
         try:
-            found = answers.symbol_from(answers.mapping(await self._orders.read(f"/assets/{ticker}")))
+            found = answers.symbol_from(answers.mapping(await self._orders.read(_path("assets", ticker))))
         except Refused as error:
             if error.status != 404:
                 raise
@@ -267,6 +271,11 @@ class AlpacaEngine:
             return EngineEvent(own, status)
         parent = self._orders.parent_of(order)
         return EngineEvent(parent or "", status, is_gap=parent is None)
+
+
+def _path(kind: str, ticker: str) -> str:
+    """A ticker may hold a slash, and comes from the wire."""
+    return f"/{kind}/{quote(ticker, safe='')}"
 
 
 def make(settings: AlpacaSettings, context: EngineContext) -> Engine:

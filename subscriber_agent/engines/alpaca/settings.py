@@ -44,14 +44,14 @@ def _file(value: Any) -> Any:
 
 
 def _url(value: str | None) -> str | None:
-    """https anywhere, http on this machine only: the keys go out in a header."""
+    """This machine only: `endpoint` is what says whether real money is behind it, and the keys go out in a header."""
     if value is None:
         return None
     parts = urlsplit(value)
     if parts.username or parts.password or parts.query or parts.fragment or parts.hostname is None:
-        raise ValueError("must be an address such as https://host, without a user, a query or a fragment")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
-        raise ValueError("must begin with https://; http:// is for this machine only")
+        raise ValueError("must be an address such as http://127.0.0.1:8000, without a user, a query or a fragment")
+    if parts.scheme not in ("http", "https") or not is_loopback(parts.hostname):
+        raise ValueError("must be an address of this machine: it is for tests")
     return value.rstrip("/")
 
 
@@ -117,9 +117,9 @@ class AlpacaSettings(Settings):
         "Alpaca's word that it knows no such order is believed.",
     )
     trading_url: Url = Field(
-        None, description="Another address for orders, for tests: https://, or http:// on this machine. None: Alpaca's."
+        None, description="Another address for orders, on this machine, for tests. None: Alpaca's."
     )
-    data_url: Url = Field(None, description="Another address for quotes, as above. None: Alpaca's.")
+    data_url: Url = Field(None, description="Another address for quotes, on this machine, for tests. None: Alpaca's.")
 
     @property
     def trading_base(self) -> str:

@@ -40,13 +40,15 @@ class Broken(Exception):
 @dataclass(frozen=True, slots=True)
 class Beats:
     """Seconds: between two questions whether anybody is there, to wait for the answer, to wait for an order's update,
-    to open a connection, and the shortest and longest pause before the next try.
+    to open a connection, that a connection must have lived for its end to be no failure, and the shortest and longest
+    pause before the next try.
     """
 
     every_s: float = 20.0
     patience_s: float = 10.0
     missed_s: float = 20.0
     open_s: float = 10.0
+    steady_s: float = 30.0
     pause_s: float = 1.0
     longest_pause_s: float = 60.0
 
@@ -70,7 +72,11 @@ class TradeUpdates:
         self._url, self._keys, self._named = url, keys, named
         self._beats = beats or Beats()
         self._expected: dict[str, float] = {}
-        self._is_connected = False
+        self._is_connected = self._is_closed = False
+
+    def close(self) -> None:
+        """Let `events` come to its end."""
+        self._is_closed = True
 
     def expect(self, order_id: str) -> None:
         """An order was just accepted: an update about it must come, or this connection is mute."""
@@ -82,10 +88,10 @@ class TradeUpdates:
         from websockets.exceptions import WebSocketException
 
         failures = 0
-        while True:
+        while not self._is_closed:
+            began = time.monotonic()
             try:
                 async for event in self._one():
-                    failures = 0
                     yield event
             except (Broken, WebSocketException, OSError, TimeoutError) as error:
                 reason = str(error) if isinstance(error, Broken) else type(error).__name__
@@ -93,7 +99,9 @@ class TradeUpdates:
                 reason = "it was closed"
             finally:
                 self._is_connected = False
-            failures += 1
+            if self._is_closed:
+                return
+            failures = 1 if time.monotonic() - began >= self._beats.steady_s else failures + 1
             _log.warning("Alpaca's trade updates are cut off: %s", reason)
             yield EngineEvent(detail=f"the trade updates are cut off: {reason}", is_gap=True)
             await asyncio.sleep(self._pause_s(failures))
@@ -134,7 +142,7 @@ class TradeUpdates:
     async def _updates(self, socket: Any) -> AsyncIterator[EngineEvent]:
         asked = time.monotonic()
         unanswered: float | None = None
-        while True:
+        while not self._is_closed:
             try:
                 async with asyncio.timeout(_TICK_S):
                     frame = await socket.recv()

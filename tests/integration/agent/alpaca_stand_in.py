@@ -86,6 +86,7 @@ class StandIn:
     async def start(self) -> None:
         app = web.Application(middlewares=[self._guarded])
         app.router.add_get("/v2/account", self._account)
+        app.router.add_get("/v2/clock", self._clock)
         app.router.add_get("/v2/positions", self._positions)
         app.router.add_get("/v2/positions/{ticker}", self._position)
         app.router.add_get("/v2/assets/{ticker}", self._asset)
@@ -256,6 +257,9 @@ class StandIn:
     async def _account(self, _: web.Request) -> web.Response:
         worth = sum((each[0] * Decimal(self.quotes[name][0]) for name, each in self.held.items()), Decimal(0))
         return web.json_response({**self.account, "cash": str(self.cash), "equity": str(self.cash + worth)})
+
+    async def _clock(self, _: web.Request) -> web.Response:
+        return web.json_response({"timestamp": "2026-03-02T10:00:00-05:00", "is_open": True})
 
     def _holding(self, ticker: str) -> dict[str, Any]:
         quantity, average = self.held[ticker]

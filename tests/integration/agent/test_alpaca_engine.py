@@ -34,7 +34,7 @@ NEXT_DAY = datetime(2026, 3, 3, 15, 0, tzinfo=UTC)
 ENTRY_ID = order_id_from("s-1", "alice", Leg.ENTRY)
 EXIT_ID = order_id_from("s-1", "alice", Leg.EXIT)
 STOP_ID = order_id_from("s-1", "alice", Leg.STOP)
-FAST = Beats(every_s=0.2, patience_s=0.6, missed_s=0.6, open_s=2, pause_s=0.02, longest_pause_s=0.05)
+FAST = Beats(every_s=0.2, patience_s=0.6, missed_s=0.6, open_s=2, pause_s=0.02, longest_pause_s=0.05, steady_s=9)
 
 ENTRY = OrderPlan(
     ticker="ACME",
@@ -572,7 +572,7 @@ class Heard:
 
     def __init__(self, engine: AlpacaEngine) -> None:
         self.all: list[EngineEvent] = []
-        self._task = asyncio.create_task(self._listen(engine))
+        self.task = asyncio.create_task(self._listen(engine))
 
     async def _listen(self, engine: AlpacaEngine) -> None:
         async for event in engine.events():
@@ -585,8 +585,8 @@ class Heard:
         return [each.detail for each in self.all if each.is_gap]
 
     async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
 
 
 @pytest_asyncio.fixture
@@ -625,6 +625,13 @@ async def test_an_update_that_cannot_be_read_is_a_gap_and_no_end(
     await alpaca.send(b"\xff not json")
     await until(lambda: "an update that cannot be read" in ears.gaps(), what="the gap")
     assert alpaca.connections == 1
+
+
+async def test_events_end_when_the_engine_is_closed(heard: tuple[AlpacaEngine, Heard], until: Any) -> None:
+    engine, ears = heard
+    await engine.close()
+    await until(ears.task.done, what="the events have ended")
+    assert ears.task.exception() is None
 
 
 async def test_a_lost_stream_is_made_again_and_each_end_is_a_gap(
