@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from signal_contract.subject import is_entitled
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Counts of one friend. `lost`, `undecided`, `twice` and `orders_wrong` must be 0."""
+    """Counts of one friend, `fills` by the engine's own log. `lost`, `undecided`, `twice`, `orders_wrong` must be 0."""
 
     entitled: int
     journaled: int
@@ -47,8 +48,13 @@ def journal_file(config: Path) -> Path:
     return config.with_name(f"{config.stem}-data") / "journal.sqlite"
 
 
+def engine_file(journal: Path) -> Path:
+    """The paper engine's own log, which lies beside the journal."""
+    return journal.with_name("paper.sqlite3")
+
+
 def rows(file: Path, query: str) -> list[tuple[Any, ...]]:
-    """One question to a journal, also beside a running agent."""
+    """One question to a journal or to the engine's log, also beside a running agent."""
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)) as connection:
         return connection.execute(query).fetchall()
 
@@ -77,7 +83,7 @@ def ledger_of(file: Path, stream: Sequence[Kept], filters: Iterable[str] = ("sig
         decided=len(decisions),
         accepted=len(accepted),
         orders=len(intents),
-        fills=int(rows(file, "SELECT count(*) FROM fills")[0][0]),
+        fills=int(rows(engine_file(file), "SELECT count(*) FROM fills")[0][0]),
         lost=len(entitled - held),
         undecided=len(held - decisions.keys()) + sum(not row[2] for row in signals),
         twice=len(signals) - len(held) + sum(count > 1 for count in decisions.values()) + len(held - entitled),
@@ -87,12 +93,18 @@ def ledger_of(file: Path, stream: Sequence[Kept], filters: Iterable[str] = ("sig
 
 
 def _orders_wrong(file: Path, accepted: set[tuple[str, int]], intents: list[tuple[Any, ...]]) -> int:
-    """Accepted without exactly one order, orders without an accepted signal, orders and fills that do not match."""
+    """Accepted without exactly one order, orders without an accepted signal, orders and fills that do not match.
+
+    The engine's own log is the truth: the journal's outcomes and booked shares are held against it.
+    """
     of_signal = Counter((row[1], row[2]) for row in intents)
-    engine = {row[0]: row[1] for row in rows(file, "SELECT order_id, state FROM paper_orders")}
-    fills = Counter(row[0] for row in rows(file, "SELECT order_id FROM fills"))
-    stray = [key for key in engine if key not in {row[0] for row in intents} and not key.endswith(("-stop", "-target"))]
+    log = rows(engine_file(file), "SELECT order_id, state, entry_id FROM orders")
+    engine = {order_id: state for order_id, state, _ in log}
+    fills = Counter(row[0] for row in rows(engine_file(file), "SELECT order_id FROM fills"))
+    # A stop or a target that the engine holds for an entry has no intent of its own.
+    stray = [order_id for order_id, _, entry_id in log if not entry_id and order_id not in {row[0] for row in intents}]
     filled = {key for key, state in engine.items() if state == "FILLED"}
+    booked, executed = _shares(file), _shares(engine_file(file))
     return (
         len(accepted ^ of_signal.keys())
         + sum(count > 1 for count in of_signal.values())
@@ -101,7 +113,16 @@ def _orders_wrong(file: Path, accepted: set[tuple[str, int]], intents: list[tupl
         + len(stray)
         + len(filled ^ fills.keys())
         + sum(count > 1 for count in fills.values())
+        + sum(booked.get(key, 0) != executed.get(key, 0) for key in booked.keys() | executed.keys())
     )
+
+
+def _shares(file: Path) -> dict[str, Decimal]:
+    """Shares filled, by order."""
+    found: dict[str, Decimal] = {}
+    for order_id, quantity in rows(file, "SELECT order_id, quantity FROM fills"):
+        found[order_id] = found.get(order_id, Decimal(0)) + Decimal(quantity)
+    return found
 
 
 def traded_in_a_halt(file: Path, stream: Sequence[Kept]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from chaos_growth import Sample, growth
-from chaos_ledger import ledger_of, stream_faults, traded_in_a_halt
+from chaos_ledger import engine_file, ledger_of, stream_faults, traded_in_a_halt
 from chaos_load import control, signals_of
 from chaos_rounds import added_up
 from chaos_wire import Kept
@@ -23,9 +23,12 @@ _TABLES = """
 CREATE TABLE signals (signal_id TEXT, revision INTEGER, is_decided INTEGER);
 CREATE TABLE decisions (signal_id TEXT, revision INTEGER, verdict TEXT);
 CREATE TABLE intents (order_id TEXT, signal_id TEXT, revision INTEGER, state TEXT);
-CREATE TABLE paper_orders (order_id TEXT, state TEXT);
-CREATE TABLE fills (order_id TEXT);
+CREATE TABLE fills (order_id TEXT, quantity TEXT);
 CREATE TABLE parked (id INTEGER);
+"""
+_ENGINE_TABLES = """
+CREATE TABLE orders (order_id TEXT, state TEXT, entry_id TEXT);
+CREATE TABLE fills (order_id TEXT, quantity TEXT);
 """
 
 
@@ -33,8 +36,9 @@ def _stream(*signals: Signal) -> list[Kept]:
     return [Kept(n, each.subject, each.message_id, encode(each)) for n, each in enumerate(signals, start=1)]
 
 
-def _journal(path: Path, *statements: str) -> Path:
-    """Both signals accepted and filled, then changed by `statements`."""
+def _journal(path: Path, *statements: str, engine: str = "") -> Path:
+    """Both signals accepted and filled, then changed by `statements`; the engine's own log by `engine`."""
+    _engine(engine_file(path), engine)
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(_TABLES)
         for number, each in enumerate(SIGNALS):
@@ -42,12 +46,22 @@ def _journal(path: Path, *statements: str) -> Path:
             connection.execute("INSERT INTO signals VALUES (?, 1, 1)", (each.signal_id,))
             connection.execute("INSERT INTO decisions VALUES (?, 1, 'ACCEPTED')", (each.signal_id,))
             connection.execute("INSERT INTO intents VALUES (?, ?, 1, 'FILLED')", (order, each.signal_id))
-            connection.execute("INSERT INTO paper_orders VALUES (?, 'FILLED')", (order,))
-            connection.execute("INSERT INTO fills VALUES (?)", (order,))
+            connection.execute("INSERT INTO fills VALUES (?, '10')", (order,))
         for statement in statements:
             connection.execute(statement)
         connection.commit()
     return path
+
+
+def _engine(path: Path, statements: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(_ENGINE_TABLES)
+        for number in range(len(SIGNALS)):
+            connection.execute("INSERT INTO orders VALUES (?, 'FILLED', '')", (f"o{number}",))
+            connection.execute("INSERT INTO orders VALUES (?, 'ACCEPTED', ?)", (f"o{number}-stop", f"o{number}"))
+            connection.execute("INSERT INTO fills VALUES (?, '10')", (f"o{number}",))
+        connection.executescript(statements)
+        connection.commit()
 
 
 def test_a_whole_journal_is_right(tmp_path: Path) -> None:
@@ -67,16 +81,30 @@ def test_a_whole_journal_is_right(tmp_path: Path) -> None:
         ("INSERT INTO signals VALUES ('never published', 1, 1)", "twice"),
         ("DELETE FROM intents WHERE order_id = 'o0'", "orders_wrong"),
         (f"INSERT INTO intents VALUES ('o2', '{SIGNALS[0].signal_id}', 1, 'FILLED')", "orders_wrong"),
-        ("INSERT INTO paper_orders VALUES ('o9', 'FILLED')", "orders_wrong"),
-        ("UPDATE paper_orders SET state = 'REJECTED' WHERE order_id = 'o0'", "orders_wrong"),
-        ("INSERT INTO fills VALUES ('o0')", "orders_wrong"),
+        ("INSERT INTO fills VALUES ('o0', '10')", "orders_wrong"),
         ("DELETE FROM fills WHERE order_id = 'o0'", "orders_wrong"),
+        ("UPDATE fills SET quantity = '9' WHERE order_id = 'o0'", "orders_wrong"),
     ],
 )
 def test_each_fault_of_a_journal_is_seen(tmp_path: Path, statement: str, fault: str) -> None:
     ledger = ledger_of(_journal(tmp_path / "j.sqlite", statement), _stream(*SIGNALS))
     assert not ledger.is_right
     assert getattr(ledger, fault) > 0
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO orders VALUES ('o9', 'FILLED', '')",
+        "UPDATE orders SET state = 'REJECTED' WHERE order_id = 'o0'",
+        "INSERT INTO fills VALUES ('o0', '10')",
+        "DELETE FROM fills WHERE order_id = 'o0'",
+        "INSERT INTO fills VALUES ('o0-stop', '10')",
+        "UPDATE orders SET state = 'FILLED' WHERE order_id = 'o0-stop'",
+    ],
+)
+def test_each_order_that_the_engines_own_log_says_otherwise_is_seen(tmp_path: Path, statement: str) -> None:
+    assert ledger_of(_journal(tmp_path / "j.sqlite", engine=statement), _stream(*SIGNALS)).orders_wrong > 0
 
 
 def test_each_fault_of_a_stream_is_seen() -> None:

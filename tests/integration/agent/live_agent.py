@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from signal_contract.resources import resource_path
 from signal_contract.signing import MESSAGE_ID_HEADER, SIGNATURE_HEADER
 from subscriber_agent.desk import Desk
 from subscriber_agent.disk import Disk
-from subscriber_agent.engines.paper import PaperEngine
+from subscriber_agent.engines.paper.engine import PaperEngine
 from subscriber_agent.journal import Journal
 from subscriber_agent.settings.config import load_config
 from subscriber_agent.worker import Worker
@@ -85,13 +84,8 @@ class Agent:
         self.reports: list[tuple[str, dict[str, Any]]] = []
         self.journal = Journal.open(settings.data_dir(creds.user, creds.account) / "journal.sqlite")
         self.disk = Disk.threaded()
-        paper = PaperEngine(
-            self.journal,
-            start_cash_usd=settings.engine.start_cash_usd,
-            clock=clock,
-            slippage_bps=Decimal(0),
-            disk=self.disk,
-        )
+        # In a thread of its own, as `run` has it.
+        paper = PaperEngine(self.journal.path.parent, settings.engine.paper, clock=clock, has_own_thread=True)
         self.engine: Any = paper if wrap is None else wrap(paper)
         self.desk = Desk(settings, self.journal, self.engine, clock, user=name, disk=self.disk)
         self.stop = asyncio.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,8 +19,9 @@ from replay_samples import past_lines
 
 from signal_contract.model import Action, Event, Signal
 from subscriber_agent.accounting.book import Leg, Side
-from subscriber_agent.engines.paper import PaperEngine
-from subscriber_agent.journal import Journal
+from subscriber_agent.engines.paper.engine import PaperEngine
+from subscriber_agent.engines.paper.settings import PaperSettings
+from subscriber_agent.engines.paper.store import STORE_FILE, PaperStore
 from subscriber_agent.replay.account import ReplayAccount
 from subscriber_agent.replay.compare import differences, head_dict, result_dict
 from subscriber_agent.replay.curve import MAX_POINTS, CurveRecorder
@@ -285,31 +287,33 @@ def _plan(rng: random.Random, price: Decimal, at: datetime, held: Decimal) -> Or
 @pytest.mark.parametrize("slippage", ["0", "25"])
 async def test_the_replays_account_does_what_the_paper_engine_does(tmp_path: Path, slippage: str) -> None:
     rng, now = random.Random(7), [NOW]
-    with Journal.open(tmp_path / "journal.sqlite") as journal:
-        paper = PaperEngine(journal, start_cash_usd=D(10_000), clock=lambda: now[0], slippage_bps=D(slippage))
-        account = ReplayAccount(D(10_000), D(slippage))
-        for number in range(120):
-            now[0] += timedelta(minutes=1)
-            price, at = D(rng.randint(400, 600)) / 100, now[0] - timedelta(seconds=rng.choice((0, 1, 500)))
-            if rng.random() < 0.5:
-                await paper.observe("ABCD", price, at)
-                account.observe("ABCD", price, at, now[0])
-            else:
-                held = account.book.positions.get("ABCD")
-                plan = _plan(rng, price, at, D(0) if held is None else held.quantity)
-                decision = Decision(f"{number:032x}", 1, Verdict.ACCEPTED, None, (), plan, now[0])
-                outcome, _ = account.submit(plan, decision)
-                assert outcome == await paper.submit(plan, f"cs-{number}-entry")
-            theirs = paper.book()
-            mine = account.book
-            assert (mine.cash, mine.realised_usd) == (theirs.cash, theirs.realised_usd)
-            assert [(p.ticker, p.quantity, p.last_price) for p in mine.positions.values()] == [
-                (p.ticker, p.quantity, p.last_price) for p in theirs.positions.values()
-            ]
-            summed = account.book_for("", now[0])
-            assert (summed.equity, summed.exposure) == (mine.equity, mine.exposure)
-            assert summed.buying_power == mine.buying_power
-        assert len(journal.fills()) > 30
+    paper = PaperEngine(tmp_path, PaperSettings(slippage_bps=D(slippage)), clock=lambda: now[0])
+    account = ReplayAccount(D(10_000), D(slippage))
+    for number in range(120):
+        now[0] += timedelta(minutes=1)
+        price, at = D(rng.randint(400, 600)) / 100, now[0] - timedelta(seconds=rng.choice((0, 1, 500)))
+        if rng.random() < 0.5:
+            await paper.observe("ABCD", price, at)
+            account.observe("ABCD", price, at, now[0])
+        else:
+            held = account.book.positions.get("ABCD")
+            plan = _plan(rng, price, at, D(0) if held is None else held.quantity)
+            decision = Decision(f"{number:032x}", 1, Verdict.ACCEPTED, None, (), plan, now[0])
+            outcome, _ = account.submit(plan, decision)
+            assert outcome == replace(await paper.submit(plan, f"cs-{number}-entry"), legs=())
+        theirs, mine = await paper.account(), account.book
+        assert (mine.cash, mine.equity) == (theirs.cash, theirs.equity)
+        assert [(p.ticker, p.quantity, p.average_price, p.last_price) for p in mine.positions.values()] == [
+            (p.ticker, p.quantity, p.average_price, p.last_price) for p in await paper.positions()
+        ]
+        summed = account.book_for("", now[0])
+        assert (summed.equity, summed.exposure) == (mine.equity, mine.exposure)
+        assert summed.buying_power == mine.buying_power
+    await paper.close()
+    store = PaperStore.open(tmp_path / STORE_FILE, read_only=True)
+    assert len(store.fills()) > 30
+    assert store.standing().book.realised_usd == account.book.realised_usd
+    store.close()
 
 
 # The whole --------------------------------------------------------------------------------------------------------
