@@ -191,7 +191,20 @@ def _settings(loaded: Loaded, kind: EngineKind) -> Iterator[dict[str, Any]]:
         is_common = path[0] == "engine" and len(path) == 2
         if is_common or path[:2] == ("engine", kind.kind):
             value = plain(value_at(loaded.config, path))
-            yield {"key": dotted(path), "value": value, "from": str(loaded.origin_of(path))}
+            shown = _without_path(value) if str(path[-1]).endswith("url") else value
+            yield {"key": dotted(path), "value": shown, "from": str(loaded.origin_of(path))}
+
+
+def _without_path(address: str | None) -> str | None:
+    """An address up to its host: what comes after it may be a token."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(address or "")
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:  # such as https://host:port
+        return "…"
+    return f"{parts.scheme}://{parts.hostname}{port}{'/…' if parts.path else ''}" if parts.hostname else address
 
 
 def _secret(place: Place, loaded: Loaded, kind: EngineKind, name: str) -> dict[str, str]:

@@ -61,6 +61,18 @@ def test_show_gives_every_value_with_its_source(path, tmp_path):
     assert data["sources"]["engine.kind"] == "default"
 
 
+def test_show_leaves_out_engines_that_are_not_asked_unless_somebody_wrote_there(path):
+    path.write_text(path.read_text(encoding="utf-8") + "engine: {command: {timeout_s: 5}}\n", encoding="utf-8")
+    text = run("show", "-c", path)
+    assert "engine.paper.slippage_bps" in text
+    assert "engine.command.timeout_s" in text
+    assert "engine.command.argv" not in text
+    assert "engine.alpaca" not in text
+    data = answer("show", "-c", path)
+    assert data["engine"]["alpaca"]["endpoint"] == "paper"
+    assert data["sources"]["engine.alpaca.endpoint"] == "default"
+
+
 def test_schema_prints_what_editors_read(path):
     assert run("schema") == schema_json()
     assert answer("schema")["schema"] == json.loads(schema_json())

@@ -104,6 +104,7 @@ def test_a_setting_at_its_old_place_says_exactly_where_it_moved(tmp_path, name):
             "4: engine.paper.slippage_bps: is outside the range (allowed: 0 to 500)",
         ),
         ("engine: {paper: {price_source: engine}}", "4: engine.paper: price_source is engine, and quotes_from"),
+        ("engine: {alpaca: {trading_url: 'https://api.alpaca.markets'}}", "4: engine.alpaca.trading_url: must be"),
         ("engine: {command: {argv: broker}}", "4: engine.command.argv: must be a list of words"),
     ],
     ids=lambda text: text[:40],
@@ -138,7 +139,6 @@ def test_the_hash_is_of_the_engine_that_is_asked_not_of_the_others():
         ({"kind": "alpaca"}, True),
         ({"kind": "alpaca", "alpaca": {"endpoint": "live"}}, False),
         ({"kind": "alpaca", "alpaca": {"trading_url": "http://127.0.0.1:9"}}, True),
-        ({"kind": "alpaca", "alpaca": {"trading_url": "https://api.alpaca.markets"}}, False),
         ({"kind": "webhook"}, False),
         ({"kind": "webhook", "webhook": {"is_paper": "true"}}, True),
         ({"kind": "command"}, False),
@@ -150,6 +150,11 @@ def test_the_hash_is_of_the_engine_that_is_asked_not_of_the_others():
 )
 def test_an_engine_counts_as_real_money_unless_its_settings_say_otherwise(engine, is_paper):
     assert a_config(Path("data"), engine=engine).engine.is_paper is is_paper
+
+
+def test_a_paper_endpoint_at_another_address_is_not_believed():
+    settings = a_config(Path("data")).engine.alpaca.model_copy(update={"trading_url": "https://api.alpaca.markets"})
+    assert ENGINE_KINDS["alpaca"].is_paper(settings) is False
 
 
 def test_the_example_shows_paper_and_has_the_other_sections_commented_out(tmp_path):

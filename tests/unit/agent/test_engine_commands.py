@@ -127,6 +127,16 @@ def test_show_says_of_a_key_that_it_is_there_and_never_what_it_is(tmp_path):
     assert "h" * 40 not in result.output
 
 
+def test_show_keeps_what_comes_after_an_addresss_host_to_itself(tmp_path):
+    text = "engine: {kind: webhook, webhook: {url: 'https://hook.example:8443/v1/token-of-mine', is_paper: true}}\n"
+    result = run(engine_app, "show", "-c", a_config_file(tmp_path, text), "--json", status=int(ExitCode.ENGINE))
+    rows = {each["key"]: each["value"] for each in json.loads(result.stdout)["data"]["settings"]}
+    assert rows["engine.webhook.url"] == "https://hook.example:8443/…"
+    assert "token-of-mine" not in result.output
+    odd = a_config_file(tmp_path, text.replace("8443", "token-of-mine"))
+    assert "token-of-mine" not in run(engine_app, "show", "-c", odd, "--json", status=int(ExitCode.ENGINE)).stdout
+
+
 def test_show_takes_alpacas_key_from_the_environment_for_set(tmp_path, monkeypatch):
     path = a_config_file(tmp_path)
     monkeypatch.setenv("APCA_API_KEY_ID", "PK" + "A" * 18)
