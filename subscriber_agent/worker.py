@@ -3,43 +3,52 @@
     receive → keep in one commit → acknowledge → (when all that waited has come) decide → engine
     live, with nothing else undecided: gather → keep + decide in one commit → acknowledge → engine
     every second: what the friend said (yes, no, flatten); every five: losses, time exits, orders without an end
+    every `engine.watch_s`: the stops that we watch ourselves; every `reconcile_minutes`: ours against the engine's
 
 Receiving never waits for the engine: a halt or a retraction that arrives while an order is under way counts for the
-next signal already.
+next signal already. Exits never wait for the server: they go before the first connection, while it is cut, and during a
+backlog. They close only what this journal's own fills opened, under ids that follow from it, so that a second copy of
+the agent with another journal closes nothing of ours, and one with a copy of ours is answered by the engine with the
+first order.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
+from typing import Any
 
 from signal_contract.creds import Creds
+from signal_contract.errors import ServerUnreachable
+from subscriber_agent import in_force
 from subscriber_agent.asking import Questions, ending_dict
 from subscriber_agent.desk import Desk
 from subscriber_agent.disk import Disk
-from subscriber_agent.engines.engine import EngineSilent
+from subscriber_agent.engine_life import CLOSE_TIMEOUT_S, EngineLife
+from subscriber_agent.engines.engine import EngineEvent, EngineSilent
 from subscriber_agent.following import Following
-from subscriber_agent.journal import Arrival, Journal, Stored
+from subscriber_agent.journal import Journal, Stored
 from subscriber_agent.receiving.arrival import Sorted
-from subscriber_agent.receiving.catch_up import CONTROL, PARKED, CatchUp
+from subscriber_agent.receiving.catch_up import CatchUp
 from subscriber_agent.receiving.durable import Durable
-from subscriber_agent.receiving.receiver import Receiver
+from subscriber_agent.receiving.live_signal import live_signal, set_aside_counts
+from subscriber_agent.receiving.receiver import DRAIN_S, Receiver
 from subscriber_agent.receiving.rounds import Kept, Report, Round
+from subscriber_agent.reconciling import Reconciling, shares_held
+from subscriber_agent.rhythm import LISTEN_EVERY_S, Rhythm
 from subscriber_agent.settings.config import AgentConfig
 from subscriber_agent.settings.reload import ConfigWatcher
 from subscriber_agent.settled import Decided, Gathered, Settled
+from subscriber_agent.together import paused, run_together
 
 # An engine that does not say what it holds must not hold up the journal: then the signal is kept first.
 _GATHER_TIMEOUT_S = 1.0
 # Another process may add to what is undecided: `parked retry`.
 _LOOK_EVERY_S = 2.0
-_LISTEN_EVERY_S = 1.0
-_TEND_EVERY_S = 5.0
-# A decision counts the losses as well: looking after the rest keeps out of the way of the next one, but not for long.
-_QUIET_S, _TEND_AT_LEAST_S = 0.5, 10.0
+# Between two tries to reach the server, where there is something to look after meanwhile.
+_CONNECT_AGAIN_S = 2.0
 
 
 class Worker:
@@ -66,7 +75,17 @@ class Worker:
         self._own_disk = Disk.threaded() if disk is None else None
         self._disk = disk or self._own_disk or Disk.inline()
         self._receiver = Receiver(
-            config, creds, journal, self._disk, self, report, mode=config.mode.value, engine=config.engine.kind
+            config, creds, journal, self._disk, self, self._received, mode=config.mode.value, engine=config.engine.kind
+        )
+        engine = desk._engine
+        self._life = EngineLife(engine, report, self._hint)
+        self._reconciling = Reconciling(
+            journal,
+            engine,
+            self._disk,
+            lambda: datetime.now(UTC),
+            report,
+            every_s=60.0 * config.engine.reconcile_minutes,
         )
         self._following = Following(config, journal, self._disk, report, self._take, watcher)
         self._questions = Questions(journal, lambda: datetime.now(UTC))
@@ -79,28 +98,71 @@ class Worker:
         self._is_recovered = False
         self._decided: Decided | None = None
         self._catch_up: CatchUp | None = CatchUp()
-        self._looked_at = self._listened_at = self._tended_at = self._told_at = 0.0
+        self._looked_at = 0.0
+        self._rhythm = Rhythm(watch_s=float(config.engine.watch_s))
+        self._unnoted: AgentConfig | None = config
 
     async def run(self, stop: asyncio.Event, *, connect_timeout_s: float, until_drained: bool = False) -> None:
         """Work until `stop` is set; with `until_drained` it is set here, once the backlog is decided.
 
-        Raises ServerUnreachable, Denied, CredsExpired, CredsRevoked, DurableMissing, StreamMissing, AlreadyRunning,
-        LinkNotLive, StorageFailed.
+        Raises ServerUnreachable (at the start, when nothing is held), Denied, CredsExpired, CredsRevoked,
+        DurableMissing, StreamMissing, AlreadyRunning, LinkNotLive, StorageFailed, EngineUnusable.
         """
-        deciding = self._decide_forever(stop, until_drained=until_drained)
-        following = self._following.attendants()
+        works = (
+            self._receive(stop, connect_timeout_s, may_wait=not until_drained),
+            self._decide_forever(stop, until_drained=until_drained),
+        )
+        attendants = (*self._following.attendants(), self._life.attend())
         try:
+            await self._life.start()
             await self._following.note_start(datetime.now(UTC))
-            await self._receiver.run(stop, connect_timeout_s=connect_timeout_s, beside=deciding, attending=following)
+            # The receiving drains within its own limit, which must not be cut short from here.
+            await run_together(stop, works, attendants, drain_s=DRAIN_S + CLOSE_TIMEOUT_S)
         finally:
-            for each in (deciding, *following):
+            for each in (*works, *attendants):
                 each.close()
+            await self._life.close()
             if self._own_disk is not None:
                 self._own_disk.close()
+
+    async def _receive(self, stop: asyncio.Event, connect_timeout_s: float, *, may_wait: bool) -> None:
+        """Receive; an absent server ends the agent only when there is nothing to look after without it."""
+        is_told = False
+        while not stop.is_set():
+            try:
+                return await self._receiver.run(stop, connect_timeout_s=connect_timeout_s)
+            except ServerUnreachable as error:
+                count = await self._disk.run(self._looked_after) if may_wait else 0
+                if not count:
+                    raise
+                if not is_told:
+                    self._report("not_connected", {"positions": count, "detail": error.message})
+                is_told = True
+            await paused(stop, _CONNECT_AGAIN_S)
+        return None
+
+    def _looked_after(self) -> int:
+        """How many tickers are held by our own fills, or may be in a moment."""
+        under_way = {each.intent.plan.ticker for each in self._journal.open_intents()}
+        return len(under_way | shares_held(self._journal.fills()).keys())
 
     def _take(self, config: AgentConfig) -> None:
         self._desk.take(config)
         self._receiver.take(config, mode=config.mode.value)
+        self._unnoted = config
+
+    def _received(self, event: str, facts: dict[str, Any]) -> None:
+        """What the receiver tells; while it was cut off, the account may have changed by other hands."""
+        if event == "reconnected":
+            self._reconciling.ask()
+        self._report(event, facts)
+
+    def _hint(self, event: EngineEvent) -> None:
+        """Something happened at the engine: look now, and after a gap at everything."""
+        if event.is_gap:
+            self._reconciling.ask()
+        self._rhythm.is_hinted = True
+        self._wake.set()
 
     # What the receiver asks of its consumer ---------------------------------------------------------------------
 
@@ -110,7 +172,7 @@ class Worker:
 
     async def keep(self, found: Sorted, *, is_drained: bool) -> Kept:
         """Have a batch on disk; its first signal with its decision, when nothing is in the way of that."""
-        live = _live(found) if is_drained and not self._is_busy and not self._turn.locked() else None
+        live = live_signal(found) if is_drained and not self._is_busy and not self._turn.locked() else None
         if live is None:
             return await self._disk.run(self._receiver.record, found)
         async with self._turn:
@@ -124,7 +186,7 @@ class Worker:
         """Wake the deciding when there may be something to decide; count what was missed."""
         self._is_drained = this.is_drained
         if self._catch_up is not None:
-            self._catch_up.counts += _aside(this.kept)
+            self._catch_up.counts += set_aside_counts(this.kept)
         now = asyncio.get_running_loop().time()
         is_due = now - self._looked_at > _LOOK_EVERY_S
         if this.kept.new or is_due or self._is_busy or self._receiver.is_stopping:
@@ -152,10 +214,10 @@ class Worker:
     async def _decide_forever(self, stop: asyncio.Event, *, until_drained: bool) -> None:
         while True:
             await self._until_woken_or_due()
-            async with self._turn:
-                is_through = await self._work_off(stop)
-                if self._is_recovered and not stop.is_set():
-                    is_through = await self._tend(stop) and is_through
+            is_through = False
+            if self._life.is_ready:
+                async with self._turn:
+                    is_through = await self._one_turn(stop)
             is_done = is_through and self._is_drained and not self._wake.is_set()
             self._is_busy = not is_done
             if is_done and self._catch_up is not None and not stop.is_set():
@@ -170,18 +232,41 @@ class Worker:
 
     async def _until_woken_or_due(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LISTEN_EVERY_S):
+            async with asyncio.timeout(LISTEN_EVERY_S):
                 await self._wake.wait()
         self._wake.clear()
 
-    async def _work_off(self, stop: asyncio.Event) -> bool:
-        """Hand over what is decided, then decide all that is undecided, as long as nothing earlier is on its way.
-
-        False: the engine is silent, and something is left for the next turn.
-        """
+    async def _one_turn(self, stop: asyncio.Event) -> bool:
+        """Everything that is due now. False: something is left for the next turn."""
+        if self._unnoted is not None:
+            config, self._unnoted = self._unnoted, None
+            await self._disk.run(in_force.note, self._journal, config)
         decided, self._decided = self._decided, None
         if decided is not None:
             self._tell(await self._desk.finish(decided))
+        # A start looks after what is held, and compares it with the engine's word, before any entry.
+        is_through = self._reconciling.has_looked and await self._work_off(stop)
+        if not stop.is_set():
+            is_through = await self._tend(stop) and is_through
+            is_through = await self._reconcile() and is_through
+        return is_through
+
+    async def _reconcile(self) -> bool:
+        """Compare with the engine when it is time to. False: it is not sure yet, or has just become so."""
+        had_looked = self._reconciling.has_looked
+        await self._reconciling.step()
+        if self._reconciling.is_doubtful:
+            # Between two looks everything is looked up: then a fill that was on its way is booked.
+            self._rhythm.is_hinted = True
+        if self._reconciling.has_looked and not had_looked:
+            self._wake.set()
+        return had_looked
+
+    async def _work_off(self, stop: asyncio.Event) -> bool:
+        """Decide all that is undecided, as long as nothing earlier is on its way.
+
+        False: the engine is silent, or others are due, and something is left for the next turn.
+        """
         if self._is_drained and not self._is_recovered:
             # Not before: an order that was never handed over may have been withdrawn meanwhile.
             for recovered in await self._desk.recover():
@@ -190,10 +275,17 @@ class Worker:
         return await self._all_told(self._desk.settle(), stop)
 
     async def _all_told(self, settling: AsyncGenerator[Settled, None], stop: asyncio.Event) -> bool:
-        """Decide and tell until nothing is left, a stop, or something earlier is on its way; False: engine silent."""
+        """Decide and tell until nothing is left, a stop, or something earlier is on its way.
+
+        False: the engine is silent, or exits are due in the middle of many decisions.
+        """
+        clock = asyncio.get_running_loop().time
         async with contextlib.aclosing(settling):
             try:
                 while self._is_drained and not stop.is_set():
+                    if self._rhythm.is_overdue(clock()):
+                        self._wake.set()
+                        return False
                     self._tell(await anext(settling))
                     # Deciding may never wait: without a turn for the others, a stop is not heard, pings go unanswered.
                     await asyncio.sleep(0)
@@ -207,57 +299,37 @@ class Worker:
 
     async def _tend(self, stop: asyncio.Event) -> bool:
         """Hear what the friend said, and look after what is open, each when it is due. False: the engine is silent."""
-        now = asyncio.get_running_loop().time()
-        if now - self._listened_at < _LISTEN_EVERY_S:
+        now, rhythm = asyncio.get_running_loop().time(), self._rhythm
+        if not rhythm.is_listening_due(now):
             return True
-        self._listened_at = now
+        rhythm.listened_at = now
         is_through = await self._heard(stop)
-        if not self._is_tending_due(now) and not await self._disk.run(self._desk.is_closing):
-            return is_through
-        self._tended_at = now
         try:
-            await self._desk.tend(may_enter=self._is_drained)
+            if rhythm.is_tending_due(now) or await self._disk.run(self._desk.is_closing):
+                rhythm.tended(now)
+                await self._desk.tend(may_enter=self._is_recovered and self._is_drained)
+            elif rhythm.is_watching_due(now):
+                rhythm.watched_at = now
+                await self._desk.watch()
+            else:
+                return is_through
         except EngineSilent:
             return False
         self._receiver.wake_feedback()
         return is_through
 
-    def _is_tending_due(self, now: float) -> bool:
-        since = now - self._tended_at
-        return since >= _TEND_AT_LEAST_S or (since >= _TEND_EVERY_S and now - self._told_at >= _QUIET_S)
-
     async def _heard(self, stop: asyncio.Event) -> bool:
         for row in await self._disk.run(self._questions.ended):
             self._report("approval_ended", ending_dict(row))
+        if not self._is_recovered:
+            return True
         return await self._all_told(self._desk.settle_approved(), stop)
 
     def _tell(self, settled: Settled) -> None:
-        self._told_at = asyncio.get_running_loop().time()
+        self._rhythm.told_at = asyncio.get_running_loop().time()
         self._report("decision", settled.as_dict())
         if settled.trades_withdrawn:
             self._report("retracted_after_trade", settled.withdrawn_dict())
         if self._catch_up is not None:
             self._catch_up.counts[settled.label] += 1
         self._receiver.wake_feedback()
-
-
-def _live(found: Sorted) -> Stored | None:
-    """The first signal of a batch, when nothing else in the batch has a say in it."""
-    arrivals = [arrival for _, arrival in found.pairs]
-    signals = sorted((each for each in arrivals if each.signal is not None), key=lambda each: each.stream_seq)
-    if not signals or any(each.control is not None for each in arrivals):
-        return None
-    ids = Counter(each.signal.signal_id for each in signals if each.signal is not None)
-    first = signals[0]
-    if first.signal is None or ids[first.signal.signal_id] > 1:
-        return None
-    return Stored(first.stream_seq, first.subject, first.payload, first.received_at, first.signal)
-
-
-def _aside(kept: Kept) -> Counter[str]:
-    parked = {each.stream_seq for each in kept.set_aside}
-    return Counter({CONTROL: _controls(kept.new, parked), PARKED: len(parked)})
-
-
-def _controls(new: Sequence[Arrival], parked: set[int]) -> int:
-    return sum(each.signal is None and each.stream_seq not in parked for each in new)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -41,10 +40,11 @@ from subscriber_agent.receiving.upkeep import Upkeep
 from subscriber_agent.receiving.watch import LinkWatch
 from subscriber_agent.reporting.sender import FeedbackSender
 from subscriber_agent.settings.config import AgentConfig
+from subscriber_agent.together import run_together, unless_stopped
 
 _log = logging.getLogger("catalyst.agent")
 
-_DRAIN_S = 10.0
+DRAIN_S = 10.0
 _MEASURE_TIMEOUT_S = 5.0
 _REVOKED = "revoked_key"
 
@@ -130,24 +130,15 @@ class Receiver:
 
     # Its life ---------------------------------------------------------------------------------------------------
 
-    async def run(
-        self,
-        stop: asyncio.Event,
-        *,
-        connect_timeout_s: float,
-        beside: Coroutine[Any, Any, None] | None = None,
-        attending: Sequence[Coroutine[Any, Any, None]] = (),
-    ) -> None:
-        """Receive until `stop` is set; `beside` runs meanwhile and must heed `stop`, `attending` is cancelled then.
-
-        A failure of any of them ends everything.
+    async def run(self, stop: asyncio.Event, *, connect_timeout_s: float) -> None:
+        """Receive until `stop` is set. After ServerUnreachable it may be called again.
 
         Raises ServerUnreachable, Denied, CredsExpired, CredsRevoked, DurableMissing, StreamMissing, AlreadyRunning,
         LinkNotLive, StorageFailed.
         """
         self._stop = stop
         try:
-            await self._run(connect_timeout_s, beside, attending)
+            await self._run(connect_timeout_s)
         except Denied as error:
             if isinstance(error, CredsRevoked):
                 self._journal.set_meta(_REVOKED, self._creds.public_key)
@@ -158,13 +149,8 @@ class Receiver:
         except DurableMissing as error:
             raise self._with_position(error) from error
 
-    async def _run(
-        self,
-        connect_timeout_s: float,
-        beside: Coroutine[Any, Any, None] | None,
-        attending: Sequence[Coroutine[Any, Any, None]],
-    ) -> None:
-        self._link = link = await Link.open(
+    async def _run(self, connect_timeout_s: float) -> None:
+        opening = Link.open(
             self._config.servers,
             self._creds,
             label=f"subscriber-agent {self._creds.user}",
@@ -172,6 +158,10 @@ class Receiver:
             on_notice=self._on_notice,
             ca_file=self._config.ca_file,
         )
+        link = await unless_stopped(self._stop, opening)
+        if link is None:
+            return
+        self._link = link
         try:
             durable = await self._found()
             durable = await wait_until_alone(
@@ -186,20 +176,14 @@ class Receiver:
                     "skew_s": durable.skew_s,
                 },
             )
-            await self._receive(link, durable, [] if beside is None else [beside], attending)
+            await self._receive(link, durable)
         finally:
             self._link = self._rounds = None
             await link.close()
             await self._watch.ended("the agent has stopped")
             self._report("stopped", {})
 
-    async def _receive(
-        self,
-        link: Link,
-        durable: Durable,
-        beside: Sequence[Coroutine[Any, Any, None]],
-        attending: Sequence[Coroutine[Any, Any, None]],
-    ) -> None:
+    async def _receive(self, link: Link, durable: Durable) -> None:
         self._feed = Feed(link, self._creds.user)
         self._rounds = rounds = Rounds(
             self._feed,
@@ -228,17 +212,15 @@ class Receiver:
             privacy=self._config.privacy,
         )
         upkeep = self._upkeep(rounds, listener)
-        await self._until_stopped(
-            [rounds.run(self._stop, link.flush, self._measure), *beside],
-            [
-                self._watch.run(),
-                self._wait_for_denial(),
-                self._keep_creds(link),
-                self._sender.run(),
-                upkeep.run(),
-                *attending,
-            ],
-        )
+        attendants = [
+            self._watch.run(),
+            self._wait_for_denial(),
+            self._keep_creds(link),
+            self._sender.run(),
+            upkeep.run(),
+        ]
+        receiving = rounds.run(self._stop, link.flush, self._measure)
+        await run_together(self._stop, [receiving], attendants, drain_s=DRAIN_S)
 
     def _upkeep(self, rounds: Rounds, listener: HeartbeatListener) -> Upkeep:
         return Upkeep(
@@ -254,32 +236,6 @@ class Receiver:
             sent=self.wake_feedback,
             drift_s=self.drift.seconds,
         )
-
-    async def _until_stopped(
-        self, works: list[Coroutine[Any, Any, None]], attendants: list[Coroutine[Any, Any, None]]
-    ) -> None:
-        """Run all until the works end after `stop`, within a time limit, or until any of them fails."""
-        working = {asyncio.create_task(each, name="work") for each in works}
-        attending = {asyncio.create_task(each, name="attendant") for each in attendants}
-        stopping = asyncio.create_task(self._stop.wait(), name="stop")
-        deadline: float | None = None
-        clock = asyncio.get_running_loop().time
-        try:
-            while not _is_over(working, attending) and (deadline is None or clock() < deadline):
-                if stopping.done() and deadline is None:
-                    deadline = clock() + _DRAIN_S
-                timeout_s = None if deadline is None else deadline - clock()
-                pending = {each for each in (*working, *attending, stopping) if not each.done()}
-                await asyncio.wait(pending, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            everything = working | attending | {stopping}
-            for task in everything:
-                task.cancel()
-            await asyncio.wait(everything)
-        failures = [task.exception() for task in (*attending, *working) if not task.cancelled()]
-        for failure in failures:
-            if failure is not None:
-                raise failure
 
     # Looking at the durable -------------------------------------------------------------------------------------
 
@@ -363,10 +319,3 @@ class Receiver:
 
         keeper = CredsKeeper(link, self._creds, self._config, self._journal, report)
         await keeper.watch()
-
-
-def _is_over(working: set[asyncio.Task[None]], attending: set[asyncio.Task[None]]) -> bool:
-    """Whether all work is done, or anything has failed."""
-    done = [each for each in (*working, *attending) if each.done()]
-    has_failed = any(each.cancelled() or each.exception() is not None for each in done)
-    return has_failed or all(each.done() for each in working)
