@@ -68,6 +68,7 @@ ORDERS: Mapping[str, tuple[str, ...]] = {
     "risk.unknown_rvol": ("skip", "pass"),
     "risk.unknown_sector": ("skip", "pass"),
     "risk.oversize": ("refuse", "clamp"),
+    "engine.alpaca.endpoint": ("paper", "live"),
 }
 _LOOSER: Mapping[Direction, str] = {
     Direction.MORE: "max_age_s max_clock_skew_s allow_shorts max_price_usd max_price_move_percent max_quote_age_s "
@@ -89,6 +90,9 @@ DIRECTIONS: Mapping[str, Direction] = {
     "alert_after_s": Direction.FREE,
     "exit_when_not_live_s": Direction.FREE,
     **dict.fromkeys(ORDERS, Direction.MORE),
+    # Read at the start only, and judged all the same for `config diff`: whether there is a gate hangs on them.
+    "engine.kind": Direction.UNKNOWN,
+    **{f"engine.{kind}.is_paper": Direction.MORE for kind in ("webhook", "command", "python")},
     **{f"risk.{name}": direction for direction, names in _LOOSER.items() for name in names.split()},
 }
 # Where oversized orders are refused, a smaller size may be the one that trades.

@@ -147,6 +147,21 @@ def test_what_is_read_at_the_start_stays_while_running():
     assert running(BASE, new) == BASE
 
 
+@pytest.mark.parametrize(
+    ("engine", "verdict"),
+    [
+        ({"kind": "alpaca"}, Verdict.LOOSER),
+        ({"alpaca": {"endpoint": "live"}}, Verdict.LOOSER),
+        ({"command": {"is_paper": True}}, Verdict.LOOSER),
+        ({"paper": {"slippage_bps": 10}}, Verdict.OTHER),
+    ],
+    ids=["kind", "endpoint", "is_paper", "slippage"],
+)
+def test_what_leads_to_real_money_or_past_its_gate_is_looser(engine, verdict):
+    (change,) = changes(BASE, a_config(Path("data"), engine=engine))
+    assert change.direction is verdict
+
+
 def test_live_is_entered_by_a_start_only_and_left_at_any_time():
     live = BASE.model_copy(update={"mode": Mode.LIVE})
     assert needs_restart("mode", "live")
