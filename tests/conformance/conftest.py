@@ -1,6 +1,8 @@
-"""Makes the example package importable from its folder: nothing is installed, and nothing is fetched."""
+"""Makes the example package and the agent's samples importable: nothing is installed, and nothing is fetched."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples/engines/python_plugin"))
+_ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(_ROOT / "examples/engines/python_plugin"))
+sys.path.insert(0, str(_ROOT / "tests/unit/agent"))
