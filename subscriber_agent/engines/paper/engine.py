@@ -69,7 +69,8 @@ class PaperEngine:
         self._account: PaperAccount | None = None
         self._hints: dict[str, None] = {}
         self._wake = asyncio.Event()
-        self._asked_at: dict[str, float] = {}
+        self._asking = asyncio.Lock()
+        self._fresh: dict[str, tuple[float, Tick | None]] = {}
         self._quote_every_s = quote_every_s
         self._is_closed = False
         if self._settings.price_source == "engine" and quotes is None:
@@ -200,16 +201,19 @@ class PaperEngine:
         if self._quotes is None:
             return ()
         watched = await self._run(lambda account: account.standing.watched)
-        due = sorted(each for each in watched | {ticker} if each and self._is_due(each))
-        found = await asyncio.gather(*(self._asked(self._quotes, each) for each in due))
-        return tuple(each for each in found if each is not None)
+        wanted = sorted(each for each in watched | {ticker} if each)
+        # One at a time: a second question must find the first one's answer, and not go without.
+        async with self._asking:
+            due = [each for each in wanted if self._is_due(each)]
+            found = await asyncio.gather(*(self._asked(self._quotes, each) for each in due))
+            now = asyncio.get_running_loop().time()
+            self._fresh.update((each, (now, tick)) for each, tick in zip(due, found, strict=True))
+        ticks = (self._fresh[each][1] for each in wanted)
+        return tuple(each for each in ticks if each is not None)
 
     def _is_due(self, ticker: str) -> bool:
-        now = asyncio.get_running_loop().time()
-        is_due = now - self._asked_at.get(ticker, -self._quote_every_s) >= self._quote_every_s
-        if is_due:
-            self._asked_at[ticker] = now
-        return is_due
+        asked_at, _ = self._fresh.get(ticker, (None, None))
+        return asked_at is None or asyncio.get_running_loop().time() - asked_at >= self._quote_every_s
 
     async def _asked(self, quotes: QuoteSource, ticker: str) -> Tick | None:
         """One quote as a tick. A source that is silent has no news; what else it raises is a fault, and passes."""

@@ -49,10 +49,12 @@ class Clock:
         self.at += timedelta(seconds=seconds)
 
 
-def an_engine(data: Path, clock: Clock | None = None, *, quotes: Any = None, **settings: Any) -> PaperEngine:
+def an_engine(
+    data: Path, clock: Clock | None = None, *, quotes: Any = None, quote_every_s: float = 0, **settings: Any
+) -> PaperEngine:
     """An engine in the caller's thread, over `data`; `settings` as in a config."""
     wanted = PaperSettings.model_validate(settings)
-    engine = PaperEngine(data, wanted, clock=clock or Clock(), quotes=quotes, quote_every_s=0)
+    engine = PaperEngine(data, wanted, clock=clock or Clock(), quotes=quotes, quote_every_s=quote_every_s)
     _opened.append(engine)
     return engine
 

@@ -183,3 +183,11 @@ async def test_a_limit_waits_for_the_quote_that_reaches_it(tmp_path):
     assert (await engine.submit(a_limit(ENTRY, "5.00"), ID)).state is OutcomeState.ACCEPTED
     broker.quotes["ABCD"] = a_quote("4.98", "5.00")
     assert (await engine.lookup(ID)).price == D("5.00")
+
+
+async def test_two_questions_at_once_both_have_the_price(tmp_path):
+    broker = Broker(ABCD=a_quote("5", "5"))
+    engine = an_engine(tmp_path, quotes=broker, quote_every_s=60, **FROM_ENGINE)
+    outcomes = await asyncio.gather(engine.submit(BARE, "a"), engine.submit(BARE, "b"))
+    assert [each.state for each in outcomes] == [OutcomeState.FILLED] * 2
+    assert broker.asked == 1
