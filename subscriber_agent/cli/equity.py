@@ -136,8 +136,9 @@ def _write_png(path: Path, rows: Sequence[Worth], engine: str) -> None:
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    axes.step([each.at for each in rows], [float(each.equity) for each in rows], where="post", label="equity")
-    axes.step([each.at for each in rows], [float(each.cash) for each in rows], where="post", label="cash", alpha=0.5)
+    times: Any = [each.at for each in rows]  # matplotlib's types know no datetime
+    axes.step(times, [float(each.equity) for each in rows], where="post", label="equity")
+    axes.step(times, [float(each.cash) for each in rows], where="post", label="cash", alpha=0.5)
     axes.set_title(f"The account at {engine}")
     axes.set_ylabel("USD")
     axes.legend()

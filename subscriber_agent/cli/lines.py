@@ -149,6 +149,16 @@ _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "order": _order_end,
     "engine_fault": lambda facts: f"engine {facts['engine']} failed: {facts['detail']} (circuit {facts['health']})",
     "engine_ok": lambda facts: f"engine {facts['engine']} works again",
+    "exit_waits": lambda facts: f"the exit of {facts['ticker']} waits: {facts['reason']}",
+    "entry_cancelled": lambda facts: f"cancelled what was left of the entry in {facts['ticker']}: {facts['reason']}",
+    "unprotected": lambda facts: (
+        f"NOBODY HOLDS THE STOP OF {facts['ticker']}: {facts['reason']}: closing it, and everything is halted"
+    ),
+    "fill_fault": lambda facts: f"the engine contradicts itself about {facts['ticker']}: {facts['detail']}",
+    "overfilled": lambda facts: (
+        f"MORE WAS TRADED THAN ASKED FOR in {facts['ticker']} (order {facts['order_id']}): no entries until you resume"
+    ),
+    "target_not_watched": lambda facts: f"the target of {facts['ticker']} is not watched: only its stop is held",
     "engine_not_ready": lambda facts: f"engine {facts['engine']} does not start: {facts['detail']}; trying on",
     "engine_ready": lambda facts: f"engine {facts['engine']} has started",
     "engine_deaf": lambda facts: f"engine {facts['engine']} tells nothing any more: {facts['detail']}; still asked",

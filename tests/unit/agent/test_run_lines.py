@@ -1,7 +1,7 @@
 """The lines of `run` for what happens between signals."""
 
 import pytest
-from agent_samples import NOW, D, a_signal
+from agent_samples import D, a_signal
 from desk_samples import Watched
 
 from subscriber_agent.cli.lines import report_line
@@ -30,7 +30,7 @@ async def test_a_question_names_the_order_the_deadline_and_the_command(journal):
 async def test_a_breach_and_what_it_closes_are_told_in_order(journal):
     watched = Watched(journal, risk={"daily_loss_usd": 15, "flatten_on_breach": True})
     await watched.settled(a_signal())
-    journal.write_mark("ABCD", D("4.80"), NOW)
+    watched.engine.moves("ABCD", D("4.80"))
     await watched.desk.tend()
     assert _lines(watched) == [
         "DAILY LOSS LIMIT: 20 USD lost of 15 USD: no entries; closing every position",
@@ -55,6 +55,29 @@ async def test_a_breach_and_what_it_closes_are_told_in_order(journal):
             {"changes": [{"key": "risk.cooldown_s", "before": "1", "after": "2"}], "is_loosening": False},
             "config changed: risk.cooldown_s 1 → 2",
         ),
+        (
+            "not_connected",
+            {"positions": 1, "detail": "no answer"},
+            "not connected (no answer); looking after 1 position, and trying on",
+        ),
+        ("not_connected", {"positions": 3, "detail": "x"}, "not connected (x); looking after 3 positions, and"),
+        (
+            "reconcile",
+            {"differences": [{"kind": "POSITION_MISSING", "ticker": "ABCD", "ours": "100", "engines": "0"}]},
+            "THE ENGINE SAYS SOMETHING ELSE (ours/its): POSITION_MISSING ABCD 100/0: no entries; ",
+        ),
+        ("reconciled", {"differences": []}, "the engine and the agent's own log say the same again"),
+        ("reconcile_waits", {"engine": "x", "detail": "away"}, "no entries until the engine says what it holds: away"),
+        ("engine_not_ready", {"engine": "x", "detail": "away"}, "engine x does not start: away; trying on"),
+        ("engine_ready", {"engine": "x"}, "engine x has started"),
+        ("engine_deaf", {"engine": "x", "detail": "gone"}, "engine x tells nothing any more: gone; still asked"),
+        ("engine_heard", {"engine": "x"}, "engine x tells what happens again"),
+        ("exit_waits", {"ticker": "ABCD", "reason": "its stop"}, "the exit of ABCD waits: its stop"),
+        ("entry_cancelled", {"ticker": "ABCD", "reason": "old"}, "cancelled what was left of the entry in ABCD: old"),
+        ("unprotected", {"ticker": "ABCD", "reason": "rejected"}, "NOBODY HOLDS THE STOP OF ABCD: rejected: "),
+        ("fill_fault", {"ticker": "ABCD", "detail": "shrank"}, "the engine contradicts itself about ABCD: shrank"),
+        ("overfilled", {"ticker": "ABCD", "order_id": "cs-1"}, "MORE WAS TRADED THAN ASKED FOR in ABCD (order cs-1)"),
+        ("target_not_watched", {"ticker": "ABCD"}, "the target of ABCD is not watched: only its stop is held"),
         (
             "order",
             {"order_id": "cs-1", "ticker": "ABCD", "outcome": {"state": "FILLED", "detail": ""}},
