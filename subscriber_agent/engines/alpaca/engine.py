@@ -32,7 +32,6 @@ from subscriber_agent.engines.engine import (
     EngineEvent,
     Holding,
     Outcome,
-    OutcomeState,
     WorkingOrder,
     is_ours,
 )
@@ -69,7 +68,7 @@ class AlpacaEngine:
         bases = (settings.trading_base, settings.data_base)
         self._lines = (
             Line(lambda: sdk.calls_for(keys, *bases, timeout_s), threads=_THREADS, name="alpaca-orders"),
-            Line(lambda: sdk.calls_for(keys, *bases, timeout_s), threads=_THREADS, name="alpaca-reads"),
+            Line(lambda: sdk.calls_for(keys, *bases, min(timeout_s, READ_S)), threads=_THREADS, name="alpaca-reads"),
         )
         self._orders = Ordering(*self._lines, timeout_s=timeout_s, settle_s=float(settings.settle_s))
         self._day_end = DayEnd(calendar, context.clock, self._orders.withdraw_entry)
@@ -100,6 +99,7 @@ class AlpacaEngine:
         """
         await asyncio.to_thread(sdk.load)
         stream.require()
+        self._updates.reopen()
         self._orders.restarted()
         try:
             async with asyncio.timeout(_START_S):
@@ -164,7 +164,7 @@ class AlpacaEngine:
         if reason is None and plan.leg is not Leg.ENTRY:
             reason = await self._nothing_to_close(plan)
         if reason is not None:
-            return Outcome(OutcomeState.REJECTED, detail=reason)
+            return await self._orders.refused_here(client_order_id, reason)
         body = orders.body_from(plan, client_order_id, await self._exit_quote(plan, session), self._settings)
         # Before the order is out: once it is, nothing may come between it and its entry here.
         if orders.has_legs(plan) and plan.time_in_force is TimeInForce.DAY:

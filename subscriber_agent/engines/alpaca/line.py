@@ -17,10 +17,10 @@ class Line:
     """A few threads; `make` builds each one's client. Its calls raise Refused or Lost."""
 
     def __init__(self, make: Callable[[], Calls], *, threads: int, name: str) -> None:
-        self._make = make
+        self._make, self._threads, self._name = make, threads, name
         self._own = threading.local()
         self._all: list[Calls] = []
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._pool: ThreadPoolExecutor | None = None
 
     async def run(
         self, call: Callable[[Calls], _Answer], *, limit_s: float, ended: Callable[[], None] | None = None
@@ -30,6 +30,8 @@ class Line:
         A call that has not begun by then is never made. One that has goes on by itself; `ended` is called (on any
         thread) when it is certain that nothing more of it comes.
         """
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=self._name)
         future = self._pool.submit(lambda: call(self._calls()))
         if ended is not None:
             future.add_done_callback(lambda _: ended())
@@ -40,10 +42,16 @@ class Line:
             raise Lost(f"no answer from Alpaca within {limit_s:g} s") from error
 
     def close(self) -> None:
-        """Drop what waits and let go of the sessions; what is on its way ends within its own limits."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Drop what waits and let go of the sessions; what is on its way ends within its own limits.
+
+        The next call opens the line again.
+        """
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
         for calls in self._all:
             calls.close()
+        self._all.clear()
 
     def _calls(self) -> Calls:
         found: Any = getattr(self._own, "calls", None)

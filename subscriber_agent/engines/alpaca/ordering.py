@@ -100,6 +100,16 @@ class Ordering:
         except (Lost, Unreadable) as error:
             return await self._searched(order_id, str(error))
 
+    async def refused_here(self, order_id: str, reason: str) -> Outcome:
+        """REJECTED without sending anything, unless Alpaca has an order by this id: then its present outcome."""
+        try:
+            found = await self.lookup(order_id)
+        except _FAULTS as error:
+            return Outcome(OutcomeState.UNKNOWN, detail=f"not sent ({reason}), and Alpaca does not answer: {error}")
+        if found is None:
+            found = self._refused[order_id] = Outcome(OutcomeState.REJECTED, detail=reason)
+        return found
+
     def _understood(self, answer: Any, plan: OrderPlan, order_id: str) -> Outcome:
         order = answers.mapping(answer)
         if order.get("client_order_id") != order_id or order.get("symbol") != plan.ticker:

@@ -9,6 +9,7 @@ heartbeat; and an order of ours that no update came for. Each end and each new b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import logging
 import random
@@ -72,11 +73,16 @@ class TradeUpdates:
         self._url, self._keys, self._named = url, keys, named
         self._beats = beats or Beats()
         self._expected: dict[str, float] = {}
-        self._is_connected = self._is_closed = False
+        self._is_connected = False
+        self._closing = asyncio.Event()
 
     def close(self) -> None:
         """Let `events` come to its end."""
-        self._is_closed = True
+        self._closing.set()
+
+    def reopen(self) -> None:
+        """Let `events` begin again."""
+        self._closing.clear()
 
     def expect(self, order_id: str) -> None:
         """An order was just accepted: an update about it must come, or this connection is mute."""
@@ -88,7 +94,7 @@ class TradeUpdates:
         from websockets.exceptions import WebSocketException
 
         failures = 0
-        while not self._is_closed:
+        while not self._closing.is_set():
             began = time.monotonic()
             try:
                 async for event in self._one():
@@ -99,12 +105,14 @@ class TradeUpdates:
                 reason = "it was closed"
             finally:
                 self._is_connected = False
-            if self._is_closed:
+            if self._closing.is_set():
                 return
             failures = 1 if time.monotonic() - began >= self._beats.steady_s else failures + 1
             _log.warning("Alpaca's trade updates are cut off: %s", reason)
             yield EngineEvent(detail=f"the trade updates are cut off: {reason}", is_gap=True)
-            await asyncio.sleep(self._pause_s(failures))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause_s(failures)):
+                    await self._closing.wait()
 
     def _pause_s(self, failures: int) -> float:
         """Alpaca takes one connection an account: a crowd of quick tries would keep itself out (429)."""
@@ -142,7 +150,7 @@ class TradeUpdates:
     async def _updates(self, socket: Any) -> AsyncIterator[EngineEvent]:
         asked = time.monotonic()
         unanswered: float | None = None
-        while not self._is_closed:
+        while not self._closing.is_set():
             try:
                 async with asyncio.timeout(_TICK_S):
                     frame = await socket.recv()

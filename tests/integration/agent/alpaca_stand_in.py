@@ -156,6 +156,33 @@ class StandIn:
             stop = new
         await self.fill(stop, price=price)
 
+    async def move(self, ticker: str, price: str) -> None:
+        """Trade at `price`: what is open and reached by it fills, a stop at the price seen, a limit at its own."""
+        self.quotes[ticker] = (price, price)
+        for order in list(self.orders.values()):
+            is_live = order["status"] == "new" or (order["status"] == "held" and self._is_live_stop(order))
+            if order["symbol"] == ticker and is_live and self._is_reached(order):
+                await self.fill(order, price=order["limit_price"] or price)
+
+    def _is_live_stop(self, order: dict[str, Any]) -> bool:
+        return order["type"] == "stop" and order["_parent"] and self.orders[order["_parent"]]["status"] == "filled"
+
+    def _is_reached(self, order: dict[str, Any]) -> bool:
+        return self._is_stop_reached(order) if order["type"] == "stop" else self._is_marketable(order)
+
+    def _is_stop_reached(self, order: dict[str, Any]) -> bool:
+        stop, price = Decimal(order["stop_price"]), Decimal(self.quotes[order["symbol"]][0])
+        return price <= stop if order["side"] == "sell" else price >= stop
+
+    def _is_marketable(self, order: dict[str, Any]) -> bool:
+        if order["type"] == "market":
+            return True
+        if order["type"] != "limit":
+            return False
+        bid, ask = (Decimal(each) for each in self.quotes[order["symbol"]])
+        limit = Decimal(order["limit_price"])
+        return limit >= ask if order["side"] == "buy" else limit <= bid
+
     def _book(self, order: dict[str, Any], quantity: Decimal, price: Decimal) -> None:
         signed = quantity if order["side"] == "buy" else -quantity
         self.cash -= signed * price
@@ -311,7 +338,7 @@ class StandIn:
                 order["_legs"].append(self._new({**leg, "order_class": "simple"}, order["id"])["id"])
         answer = self._nested(order)
         await self.tell("new", order)
-        if self.fills_at_once and order["type"] in ("market", "limit"):
+        if self.fills_at_once and self._is_marketable(order):
             await self.fill(order)
         return web.json_response(answer)
 

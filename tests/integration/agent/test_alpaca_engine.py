@@ -274,11 +274,49 @@ async def test_an_id_that_alpaca_knows_from_before_a_restart_is_looked_up(start:
     assert alpaca.held["ACME"][0] == 10
 
 
+async def test_an_exit_that_is_handed_over_again_is_looked_up_though_nothing_is_left_to_close(
+    start: Start, alpaca: StandIn
+) -> None:
+    alpaca.held["ACME"] = (Decimal(10), Decimal(10))
+    await (await start()).submit(EXIT, EXIT_ID)
+    outcome = await (await start()).submit(EXIT, EXIT_ID)
+    assert (outcome.state, outcome.quantity) == (OutcomeState.FILLED, 10)
+    assert len(posts(alpaca)) == 1
+
+
+async def test_an_entry_that_is_handed_over_again_after_the_close_is_looked_up(
+    start: Start, alpaca: StandIn, clock: Clock
+) -> None:
+    await (await start()).submit(ENTRY, ENTRY_ID)
+    clock.now = NIGHT
+    assert (await (await start()).submit(ENTRY, ENTRY_ID)).state is OutcomeState.FILLED
+    assert len(posts(alpaca)) == 1
+
+
+async def test_a_refusal_of_ours_is_unknown_while_alpaca_does_not_answer(start: Start, alpaca: StandIn) -> None:
+    engine = await start()
+    alpaca.fail_next("GET", "/v2/orders:by", 500, times=9)
+    outcome = await engine.submit(replace(ENTRY, limit_price=Decimal("10.105")), ENTRY_ID)
+    assert outcome.state is OutcomeState.UNKNOWN
+    assert posts(alpaca) == []
+
+
+async def test_a_closed_engine_can_be_started_again(start: Start) -> None:
+    engine = await start()
+    await engine.submit(ENTRY, ENTRY_ID)
+    await engine.close()
+    await engine.start()
+    outcome = await engine.lookup(ENTRY_ID)
+    assert outcome is not None
+    assert outcome.state is OutcomeState.FILLED
+
+
 async def test_an_answer_about_another_order_is_not_believed(start: Start, alpaca: StandIn) -> None:
     engine = await start()
     await engine.submit(ENTRY, ENTRY_ID)
     alpaca.order(ENTRY_ID)["client_order_id"] = EXIT_ID
-    outcome = await engine.submit(replace(ENTRY, ticker="SPY", limit_price=None, order_type=OrderType.MARKET), EXIT_ID)
+    other = replace(ENTRY, ticker="SPY", quantity=Decimal(1), limit_price=None, order_type=OrderType.MARKET)
+    outcome = await engine.submit(other, EXIT_ID)
     # Alpaca knows the id from an order for another ticker: what is found is shown as it is, and nothing is sent.
     assert outcome.state is OutcomeState.FILLED
     assert [each["symbol"] for each in alpaca.orders.values()] == ["ACME"] * 3
