@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Collection
 
 from signal_contract.errors import CatalystError
@@ -10,6 +11,7 @@ from subscriber_agent.conformance.bench import Bench, EngineFactory, Failed, Rig
 from subscriber_agent.conformance.case import Case, CaseResult, Need, Result, missing
 from subscriber_agent.conformance.cases import CASES
 
+_log = logging.getLogger("catalyst.agent")
 TIDY = "tidy"
 TIMES = "times"
 
@@ -53,7 +55,14 @@ async def _tried(case: Case, bench: Bench, taken: str | None) -> CaseResult:
         reason = taken
     if reason is not None:
         return CaseResult(case.id, case.title, Result.SKIP, reason, 0.0)
-    result, text = await _outcome(case, bench)
+    try:
+        result, text = await _outcome(case, bench)
+    except asyncio.CancelledError:
+        # Ctrl-C in the middle of a case: what it opened is closed all the same, or said.
+        left = await _left(bench)
+        if left:
+            _log.warning("interrupted: %s", left)
+        raise
     left = await _left(bench)
     if left:
         result, text = Result.FAIL, "; ".join(filter(None, (text, left)))
