@@ -92,7 +92,7 @@ FAULTS = {
     "legs-released": ({"cancel": lambda engine, order_id: engine._book.known(order_id)}, "still working"),
     "stop-fills": ({"observe": lambda engine, *_: ()}, "stop did not fill"),
     "target-fills": ({"observe": lambda engine, *_: ()}, "target did not fill"),
-    "stop-order": ({"submit": no_stops, "lookup": known_stop}, "far from the market is REJECTED"),
+    "stop-order": ({"submit": no_stops, "lookup": known_stop}, "far below the market is REJECTED"),
 }  # fmt: skip
 
 
