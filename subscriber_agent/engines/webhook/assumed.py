@@ -123,10 +123,8 @@ class Assumed:
 
     def _apply(self, record: Mapping[str, Any]) -> None:
         kind, order_id = record["kind"], str(record["order_id"])
-        if kind == "intent":
-            price = None if record["price"] is None else Decimal(record["price"])
-            at = datetime.fromisoformat(record["at"])
-            self.sent[order_id] = Sent(order_id, OrderPlan.from_dict(record["order"]), price, at)
+        if kind in ("intent", "refused"):
+            self.sent[order_id] = _sent(order_id, record)
         elif kind == "answer":
             self._end(self.sent[order_id], OutcomeState(record["state"]), str(record["reason"]))
         elif kind == "settled":
@@ -189,6 +187,11 @@ def intent_record(order_id: str, plan: OrderPlan, price: Decimal | None, at: dat
     return {"kind": "intent", "order_id": order_id, "price": text, "at": instant_text(at), "order": plan.as_dict()}
 
 
+def refused_record(order_id: str, plan: OrderPlan, reason: str, at: datetime) -> dict[str, Any]:
+    """An order that is not posted at all: one line, so that no kill can leave it looking posted."""
+    return {**intent_record(order_id, plan, None, at), "kind": "refused", "reason": reason[:200]}
+
+
 def answer_record(order_id: str, state: OutcomeState, reason: str, at: datetime) -> dict[str, Any]:
     """After it: FILLED is assumed, REJECTED is certain, UNKNOWN is neither."""
     return {
@@ -226,6 +229,14 @@ def settled_record(order_id: str, quantity: Decimal, price: Decimal | None, at: 
         "price": text,
         "at": instant_text(at),
     }
+
+
+def _sent(order_id: str, record: Mapping[str, Any]) -> Sent:
+    price = None if record["price"] is None else Decimal(record["price"])
+    sent = Sent(order_id, OrderPlan.from_dict(record["order"]), price, datetime.fromisoformat(record["at"]))
+    if record["kind"] == "intent":
+        return sent
+    return replace(sent, state=OutcomeState.REJECTED, reason=str(record["reason"]))
 
 
 def _legs(sent: Sent, quantity: Decimal) -> dict[Leg, LegOutcome]:

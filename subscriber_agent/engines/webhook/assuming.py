@@ -37,6 +37,7 @@ from subscriber_agent.engines.webhook.assumed import (
     answer_record,
     cancelled_record,
     intent_record,
+    refused_record,
 )
 from subscriber_agent.engines.webhook.receiver import Receiver, ReceiverSilent, Reply
 from subscriber_agent.engines.webhook.sent import SentLog
@@ -114,13 +115,10 @@ class AssumingEngine:
         objection = self._objection(plan, price)
         self._on_their_way[client_order_id] = plan.ticker
         try:
-            await self._write(intent_record(client_order_id, plan, price, self._clock()))
             if objection is not None:
-                state, reason = OutcomeState.REJECTED, f"not posted: {objection}"
+                await self._write(refused_record(client_order_id, plan, f"not posted: {objection}", self._clock()))
             else:
-                edges.reached("webhook.intended")
-                state, reason = await self._posted(self._order_message(plan, client_order_id, price), client_order_id)
-            await self._write(answer_record(client_order_id, state, reason, self._clock()))
+                await self._post(plan, client_order_id, price)
         finally:
             del self._on_their_way[client_order_id]
         return self._account.sent[client_order_id].outcome
@@ -189,6 +187,12 @@ class AssumingEngine:
         if plan.ticker in self._on_their_way.values():
             return f"another order in {plan.ticker} is being posted at this moment"
         return self._account.objection(plan)
+
+    async def _post(self, plan: OrderPlan, order_id: str, price: Decimal | None) -> None:
+        await self._write(intent_record(order_id, plan, price, self._clock()))
+        edges.reached("webhook.intended")
+        state, reason = await self._posted(self._order_message(plan, order_id, price), order_id)
+        await self._write(answer_record(order_id, state, reason, self._clock()))
 
     def _order_message(self, plan: OrderPlan, order_id: str, price: Decimal | None) -> bytes:
         held = self._account.held(plan.ticker) + plan.side.sign * plan.quantity

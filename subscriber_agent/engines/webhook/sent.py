@@ -1,5 +1,6 @@
 """What was posted to a receiver that never reports: one line before each post, one after, on disk before anything goes.
 
+refused                 it was not posted at all, for a reason of ours
 intent                  it may have gone out: without an answer after it, nobody can say, and that stays UNKNOWN
 answer                  received, refused, or unknown
 cancelled, triggered    legs of an entry that are assumed to have ended

@@ -13,6 +13,7 @@ from subscriber_agent.engines.webhook.assumed import (
     answer_record,
     cancelled_record,
     intent_record,
+    refused_record,
     settled_record,
 )
 from subscriber_agent.risk.decision import OrderPlan, OrderType, TimeInForce
@@ -56,10 +57,12 @@ class Live:
         order_id = order_id_from(f"s{len(self.records)}", "alice", leg)
         plan = a_plan(ticker, side, leg, quantity)
         objection = self.account.objection(plan)
+        if objection is not None:
+            self.write(refused_record(order_id, plan, objection, self.now))
+            return
         self.write(intent_record(order_id, plan, self.account.price_for(plan), self.now))
         if end is not None:
-            state = end if objection is None else OutcomeState.REJECTED
-            self.write(answer_record(order_id, state, objection or "", self.now))
+            self.write(answer_record(order_id, end, "", self.now))
 
     def see(self, ticker: str, price: int) -> None:
         for record in self.account.seen(ticker, D(price), self.now):
@@ -129,6 +132,13 @@ def test_cash_moves_only_by_what_is_said_to_have_filled(actions):
         flows.append(-sign * sent.quantity * (sent.outcome.price or 0))
         flows.extend(sign * leg.quantity * (leg.price or 0) for leg in sent.legs.values())
     assert account.book.cash == CASH + sum(flows)
+
+
+def test_an_order_that_is_refused_is_one_record_so_no_kill_makes_it_look_posted():
+    live = Live()
+    live.post("AAAA", Side.SELL, Leg.EXIT, 5, None)
+    assert len(live.records) == 1
+    assert [each.state for each in live.account.sent.values()] == [OutcomeState.REJECTED]
 
 
 def test_what_a_person_says_counts_once_and_only_for_what_is_unknown():
