@@ -232,6 +232,12 @@ def quote_from(snapshot: Mapping[str, Any]) -> Quote | None:
     return None if trade is None else Quote(None, None, last, instant(mapping(trade).get("t")))
 
 
+def traded_at(snapshot: Mapping[str, Any]) -> datetime | None:
+    """When the ticker was traded last; None where Alpaca knows no trade. Raises Unreadable."""
+    trade = snapshot.get("latestTrade")
+    return None if trade is None else instant(mapping(trade).get("t"))
+
+
 def instant(value: Any) -> datetime:
     """An RFC 3339 instant of up to nanoseconds, cut to microseconds; raises Unreadable, also without a zone."""
     try:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -42,6 +43,8 @@ _log = logging.getLogger("catalyst.engine")
 
 _THREADS = 4
 _SYMBOL_AGE_S = 3600.0
+# A trade read so short ago is as good as a new one, and Alpaca's clock may be ahead of ours by as much.
+_TRADE_AGE_S = 5.0
 # What is asked before an exit may not hold the exit up.
 _BEFORE_EXIT_S = 2.0
 _START_S = 25.0
@@ -74,6 +77,7 @@ class AlpacaEngine:
         self._day_end = DayEnd(calendar, context.clock, self._orders.withdraw_entry)
         self._updates = TradeUpdates(settings.stream_url, keys, self._named, beats)
         self._symbols: dict[str, tuple[float, Symbol]] = {}
+        self._trades: dict[str, tuple[float, datetime | None]] = {}
         self._watching: asyncio.Task[None] | None = None
 
     @property
@@ -239,10 +243,26 @@ class AlpacaEngine:
                 return None
             raise
         snapshot = answers.mapping(found).get(ticker)
-        return None if snapshot is None else answers.quote_from(answers.mapping(snapshot))
+        if snapshot is None:
+            return None
+        self._trades[ticker] = (time.monotonic(), answers.traded_at(answers.mapping(snapshot)))
+        return answers.quote_from(answers.mapping(snapshot))
 
     async def symbol(self, ticker: str) -> Symbol | None:
-        """The flags of a ticker, at most an hour old; a ticker that Alpaca does not know is not tradable."""
+        """The flags of a ticker, at most an hour old; a ticker that Alpaca does not know is not tradable.
+
+        It is not halted when it was traded a moment ago, as in the latest quote; else nobody says.
+        """
+        flags = await self._flags(ticker)
+        asked = self._trades.get(ticker)
+        if asked is None or time.monotonic() - asked[0] > _TRADE_AGE_S:
+            await self.quote(ticker)
+            asked = self._trades.get(ticker)
+        age_s = None if asked is None or asked[1] is None else (self._clock() - asked[1]).total_seconds()
+        was_traded = age_s is not None and -_TRADE_AGE_S <= age_s <= self._settings.traded_within_s
+        return replace(flags, is_halted=False) if was_traded else flags
+
+    async def _flags(self, ticker: str) -> Symbol:
         kept = self._symbols.get(ticker)
         if kept is not None and time.monotonic() - kept[0] < _SYMBOL_AGE_S:
             return kept[1]

@@ -97,6 +97,13 @@ class AlpacaSettings(Settings):
         description="How far beyond the quote an exit outside the regular session may go, in %, 0 to 10. Alpaca takes "
         "limit orders only then; too small, and the exit may not fill.",
     )
+    traded_within_s: Amount = Field(
+        Decimal(60),
+        ge=5,
+        le=600,
+        description="Seconds, 5 to 600. Alpaca does not say whether a ticker is halted; a trade of it so short ago "
+        "says that it is not. Without one entries are refused: with the feed iex that may be often.",
+    )
     fractional_shares: Flag = Field(
         default=False,
         description="Whether to order parts of a share. Alpaca holds no stop for them in a bracket: the agent has to "

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -527,12 +527,24 @@ async def test_flags_of_a_ticker_are_asked_once_an_hour_and_an_unknown_one_is_no
     alpaca.add_asset("HARD", "5", easy_to_borrow=False)
     symbol = await engine.symbol("HARD")
     assert symbol is not None
-    assert (symbol.is_tradable, symbol.is_shortable, symbol.is_halted) == (True, False, None)
+    assert (symbol.is_tradable, symbol.is_shortable) == (True, False)
     await engine.symbol("HARD")
     assert len(alpaca.asked("GET", "/v2/assets/HARD")) == 1
     unknown = await engine.symbol("NONE")
     assert unknown is not None
     assert unknown.is_tradable is False
+
+
+@pytest.mark.parametrize(("seconds", "is_halted"), [(30, False), (90, None), (-60, None)])
+async def test_only_a_trade_of_a_moment_ago_says_that_a_ticker_is_not_halted(
+    start: Start, alpaca: StandIn, clock: Clock, seconds: int, is_halted: bool | None
+) -> None:
+    engine = await start()
+    clock.now = datetime(2026, 3, 2, 15, 0, tzinfo=UTC) + timedelta(seconds=seconds)
+    alpaca.quotes["ACME"] = ("10.01", "10.03")
+    symbol = await engine.symbol("ACME")
+    assert symbol is not None
+    assert symbol.is_halted is is_halted
 
 
 @pytest.mark.parametrize("kind", [429, 500, "drop", "garbage"], ids=str)
