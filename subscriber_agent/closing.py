@@ -1,40 +1,62 @@
-"""Exits that no signal asks for: everything on `flatten` or on a broken limit, and what was held too long.
+"""Exits that no signal asks for: what a stop asks for, what is to be closed in any case, and what was held too long.
 
 Each is a decision of its own in the log and an intent before it is handed over, with an order id that follows from what
 asked for it: after a kill it is looked up like any other. What asked stays on disk until nothing is open any more.
 
-    who asks              on disk as                 in the friend's own HALTED, and in mode `notify`
-    ────────────────────  ─────────────────────────  ────────────────────────────────────────────────
-    `flatten`             the journal's request      goes: it is his explicit word
-    flatten_on_breach     a note beside the latch    waits: `halt` and `notify` order nothing by themselves
-    max_hold_s            nothing, it follows        waits
+    who asks              on disk as                     REDUCING, loss latches  his own HALTED, mode `notify`
+    ────────────────────  ─────────────────────────────  ──────────────────────  ──────────────────────────────────────
+    `flatten`             the journal's request          goes                    goes: it is his explicit word
+    stop, target          the entry's protection         goes                    goes: an open position has its stop
+    unprotected           the protection, FAILED         goes                    goes: that is what halted him
+    flatten_on_breach     a note beside the latch        goes                    waits: they order nothing by themselves
+    close (once more)     the close's order that failed  goes                    waits
+    max_hold_s            the entry's plan               goes                    waits
+
+A close signal itself meets the checks (`risk`). When its order came to nothing it is not lost: what can be closed is
+tried again, every minute, until nothing is held. Closed is only what our own log of executions says is ours.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import orjson
 
 from signal_contract.errors import StorageFailed
-from subscriber_agent.accounting.book import ZERO, Book, Leg
+from subscriber_agent.accounting.book import ZERO, Book, Leg, Position
 from subscriber_agent.accounting.ledger_keeper import LedgerKeeper
-from subscriber_agent.engines.engine import order_id_from
-from subscriber_agent.journal import Journal, OrderIntent
+from subscriber_agent.engines.engine import OutcomeState, order_id_from
+from subscriber_agent.journal import EngineSnapshot, Journal, OrderIntent, OrderRow
 from subscriber_agent.risk.codes import Code
 from subscriber_agent.risk.decision import CheckOutcome, CheckResult, Decision, OrderPlan, Verdict
 from subscriber_agent.risk.losses import Breach
 from subscriber_agent.risk.plans import closing_plan, held_too_long
+from subscriber_agent.risk.protection import ProtectionState
 from subscriber_agent.settled import Gathered, OwnExit
-from subscriber_agent.situation import Rules, Situation
+from subscriber_agent.situation import EngineFacts, Rules, Situation
 
 FLATTEN, BREACH, MAX_HOLD = "flatten", "breach", "max_hold"
+STOP, TARGET, UNPROTECTED, CLOSE = "stop", "target", "unprotected", "close"
+# What goes whatever is halted; see the table.
+_ALWAYS = frozenset({FLATTEN, STOP, TARGET, UNPROTECTED})
 _BREACH_NOTE = "breach_flatten"
 # An exit that the engine rejected is tried again, under another id, but not in a loop.
 _AGAIN_AFTER = timedelta(seconds=60)
+# The engine's last word is written down when it changed, and to say that it is still the word.
+_SNAPSHOT_EVERY = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An exit that a stop asks for: `kind` stop or target, `key` its entry's order id, and why."""
+
+    kind: str
+    key: str
+    ticker: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +81,22 @@ class Closing:
     """Plans the friend's own exits for one journal; on the disk's thread. `user` goes into the order ids."""
 
     def __init__(
-        self, journal: Journal, keeper: LedgerKeeper, situation: Situation, clock: Callable[[], datetime], user: str
+        self,
+        journal: Journal,
+        engine: EngineFacts,
+        keeper: LedgerKeeper,
+        situation: Situation,
+        clock: Callable[[], datetime],
+        *,
+        user: str,
     ) -> None:
         self._journal = journal
+        self._engine = engine
         self._keeper = keeper
         self._situation = situation
         self._clock = clock
         self._user = user
+        self._shown: EngineSnapshot | None = None
 
     def wishes(self) -> tuple[Wish, ...]:
         """What wants everything closed now; the friend's command first."""
@@ -77,7 +108,9 @@ class Closing:
         """Whether an own exit that was never handed over may still go: there is something to close, and nothing holds
         it back but what the friend's own `flatten` overrides.
         """
-        if self._journal.flatten_request() is None and self._situation.is_held_back(rules):
+        asked = self._journal.decision(intent.signal_id, intent.revision)
+        is_always = asked is not None and any(each["name"] in _ALWAYS for each in asked["checks"])
+        if not is_always and self._journal.flatten_request() is None and self._situation.is_held_back(rules):
             return False
         book = self._situation.book(gathered, self._clock(), excluding=intent.order_id)
         held = book.positions.get(intent.plan.ticker)
@@ -85,11 +118,16 @@ class Closing:
         return is_closing and book.closable(intent.plan.ticker) >= intent.plan.quantity
 
     def synced(self, gathered: Gathered, rules: Rules) -> tuple[Breach, ...]:
-        """Bring the ledger up to date, in the caller's transaction; returns the limits just broken.
+        """Bring ledger, equity curve and the engine's last word up to date, in the caller's transaction.
 
-        Each is latched on disk, and with `flatten_on_breach` so is the wish to close everything.
+        Returns the limits just broken. Each is latched on disk, and with `flatten_on_breach` so is the wish to close
+        everything.
         """
-        breaches = self._keeper.sync(gathered.book.equity, rules.limits, self._clock())
+        now = self._clock()
+        equity = self._situation.holdings(gathered, now).equity
+        breaches = self._keeper.sync(equity, rules.limits, now)
+        self._show(gathered, now)
+        self._journal.add_equity(self._engine.name, gathered.account, equity, now)
         wanted = [each for each in breaches if each.is_flatten]
         if wanted and not self._journal.meta(_BREACH_NOTE):
             kinds = ", ".join(each.loss.kind.value for each in wanted)
@@ -97,27 +135,40 @@ class Closing:
             self._journal.set_meta(_BREACH_NOTE, orjson.dumps(note).decode())
         return breaches
 
+    def _show(self, gathered: Gathered, now: datetime) -> None:
+        """Keep the engine's last word for the commands beside us, when it changed or is a minute old."""
+        engine, shown = self._engine, self._shown
+        this = EngineSnapshot(
+            now, engine.name, engine.is_paper, engine.capabilities(), gathered.account, gathered.holdings
+        )
+        if shown is None or replace(this, at=shown.at) != shown or abs(now - shown.at) >= _SNAPSHOT_EVERY:
+            self._journal.write_snapshot(this)
+            self._shown = this
+
     def synced_alone(self, gathered: Gathered, rules: Rules) -> tuple[Breach, ...]:
         """As `synced`, in a transaction of its own: a latch without its wish would never close anything."""
         with self._journal.transaction():
             return self.synced(gathered, rules)
 
-    def plan(self, gathered: Gathered, rules: Rules) -> Planned:
-        """Sync the ledger and write down the exits that are due, all in one commit."""
+    def plan(self, gathered: Gathered, rules: Rules, wanted: Iterable[Wanted] = ()) -> Planned:
+        """Sync the ledger and write down the exits that are due, all in one commit. `wanted` is what stops ask for."""
         with self._journal.transaction():
             breaches = self.synced(gathered, rules)
             now, wishes = self._clock(), self.wishes()
             book = self._situation.book(gathered, now)
             is_held_back = self._situation.is_held_back(rules)
             active = [each for each in wishes if each.kind == FLATTEN or not is_held_back]
-            due = _first_of_each(_due(book, rules, active, now, is_held_back=is_held_back))
+            stops = [*self._unprotected(), *wanted]
+            due = _first_of_each(self._due(book, rules, active, stops, now, is_held_back=is_held_back))
             exits = tuple(made for each in due if (made := self._written(each, book, rules, now)) is not None)
             done = () if exits else self._fulfilled(active, book, now)
         return Planned(exits, breaches, done)
 
     def _fulfilled(self, active: list[Wish], book: Book, now: datetime) -> tuple[Wish, ...]:
         """End what is fulfilled: nothing is held, and nothing is under way that could still fill."""
-        if not active or book.positions or book.working or book.exiting:
+        # What is none of ours is not ours to close.
+        is_held = any(each.ours is None or each.ours > 0 for each in book.positions.values())
+        if not active or is_held or book.working or book.exiting:
             return ()
         for each in active:
             if each.kind == FLATTEN:
@@ -125,6 +176,46 @@ class Closing:
             else:
                 self._journal.set_meta(_BREACH_NOTE, "")
         return tuple(active)
+
+    def _unprotected(self) -> list[Wanted]:
+        failed = (each for each in self._journal.protections() if each.state is ProtectionState.FAILED)
+        return [Wanted(UNPROTECTED, each.entry_id, each.ticker, each.detail or "no stop") for each in failed]
+
+    def _due(
+        self,
+        book: Book,
+        rules: Rules,
+        active: list[Wish],
+        stops: list[Wanted],
+        now: datetime,
+        *,
+        is_held_back: bool,
+    ) -> Iterator[Due]:
+        yield from _stopped(book, stops)
+        yield from _wished(book, active)
+        if not is_held_back:
+            yield from self._closed_again(book, now)
+            for plan in held_too_long(book, rules.limits, now):
+                yield Due(MAX_HOLD, "", f"held since {book.positions[plan.ticker].opened_at.isoformat()}", plan)
+
+    def _closed_again(self, book: Book, now: datetime) -> Iterator[Due]:
+        for ticker, position in sorted(book.positions.items()):
+            failed, quantity = self._failed_close(position, now), book.closable(ticker)
+            if failed is not None and quantity > ZERO:
+                yield Due(CLOSE, failed.intent.signal_id, _why_again(failed), closing_plan(position, quantity))
+
+    def _failed_close(self, position: Position, now: datetime) -> OrderRow | None:
+        """The latest close signal for a position of ours whose order ended without closing it; None without one."""
+        if not position.opened_by:
+            return None
+        for row in reversed(self._journal.failed_exits(position.ticker, position.opened_at)):
+            signal_id, revision = row.intent.signal_id, row.intent.revision
+            if self._journal.stored(signal_id, revision) is None or self._journal.is_retracted(signal_id):
+                continue
+            is_abandoned = row.outcome is not None and row.outcome.state is OutcomeState.ABANDONED
+            is_due = is_abandoned or row.settled_at is None or abs(now - row.settled_at) >= _AGAIN_AFTER
+            return row if is_due else None
+        return None
 
     def _written(self, due: Due, book: Book, rules: Rules, now: datetime) -> OwnExit | None:
         """The decision and the intent of one exit; None when it was tried a moment ago."""
@@ -152,15 +243,24 @@ class Due:
     plan: OrderPlan
 
 
-def _due(book: Book, rules: Rules, active: list[Wish], now: datetime, *, is_held_back: bool) -> Iterator[Due]:
+def _stopped(book: Book, stops: Iterable[Wanted]) -> Iterator[Due]:
+    for each in stops:
+        position, quantity = book.positions.get(each.ticker), book.closable(each.ticker)
+        if position is not None and quantity > ZERO:
+            yield Due(each.kind, each.key, each.reason, closing_plan(position, quantity))
+
+
+def _wished(book: Book, active: Iterable[Wish]) -> Iterator[Due]:
     for wish in active:
         for ticker, position in sorted(book.positions.items()):
             quantity = book.closable(ticker)
             if quantity > ZERO:
                 yield Due(wish.kind, wish.at.isoformat(), wish.reason, closing_plan(position, quantity))
-    if not is_held_back:
-        for plan in held_too_long(book, rules.limits, now):
-            yield Due(MAX_HOLD, "", f"held since {book.positions[plan.ticker].opened_at.isoformat()}", plan)
+
+
+def _why_again(failed: OrderRow) -> str:
+    outcome = failed.outcome
+    return "its close came to nothing" if outcome is None else f"its close was {outcome.state.value}: {outcome.detail}"
 
 
 def _first_of_each(found: Iterable[Due]) -> list[Due]:

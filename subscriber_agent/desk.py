@@ -3,14 +3,14 @@
 Knows no network and no terminal. Every step is safe to be the last one before kill -9: the next start finds the
 undecided signals, and looks up each order that has no outcome before it hands anything over.
 
-    gather (engine) → decide: decision, intent, reports in one commit → submit (engine) → outcome, reports in one commit
+    gather (engine) → decide: decision, intent, reports in one commit → submit (engine) → outcome, fills, stop in one
 
-Between signals it tends to what is none: approvals, orders without an end, loss limits, exits of the friend's own.
+Between signals it tends to what is none: approvals, orders without an end, stops, loss limits, exits of the friend's
+own. None of that needs the wire.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
@@ -26,11 +26,15 @@ from subscriber_agent.accounting.ledger import Ledger
 from subscriber_agent.accounting.ledger_keeper import LedgerKeeper
 from subscriber_agent.closing import Closing, Planned
 from subscriber_agent.disk import Disk
-from subscriber_agent.engines.engine import Engine, EngineSilent, Outcome, OutcomeState, order_id_from
-from subscriber_agent.handover import Handover, new_id
-from subscriber_agent.journal import Journal, OrderIntent, OrderRow, Stored
+from subscriber_agent.engines.engine import Engine, OutcomeState, order_id_from
+from subscriber_agent.exiting import Exiting
+from subscriber_agent.handover import Handover
+from subscriber_agent.journal import Journal, OrderIntent, Stored
 from subscriber_agent.journal.rows import ApprovalRow, ApprovalState
-from subscriber_agent.reporting.reports import decision_report, fill_report
+from subscriber_agent.protecting import RELEASE_S, Protecting
+from subscriber_agent.recording import Recorder, new_id
+from subscriber_agent.recovering import Recovering
+from subscriber_agent.reporting.reports import decision_report
 from subscriber_agent.risk.codes import Code
 from subscriber_agent.risk.decide import decide
 from subscriber_agent.risk.decision import Decision, Verdict
@@ -40,7 +44,6 @@ from subscriber_agent.settled import Decided, Gathered, Recovered, Settled, brea
 from subscriber_agent.situation import Rules, Situation, answer_by
 
 _ASKED, _AGAIN = 1, 2
-_VANISHED = "the engine accepted it once and does not know it now"
 
 
 class Desk:
@@ -49,7 +52,7 @@ class Desk:
     `user` goes into the order ids. `clock_skew_s` (our clock minus the server's, None when it cannot be measured) may
     be set at any time; None refuses entries. `drift_s` says how far our clock was set since then. What is written and
     read runs on `disk`. `tell` hears, between two signals, of what is no signal: broken limits, questions to the
-    friend, own exits, faults of the engine.
+    friend, own exits, faults of the engine. `release_s` is how long an exit waits for its stop to be let go.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Desk:
         *,
         user: str,
         disk: Disk | None = None,
+        release_s: float = RELEASE_S,
     ) -> None:
         self._rules = Rules.of(config)
         self._journal = journal
@@ -70,8 +74,35 @@ class Desk:
         self._disk = disk or Disk.inline()
         self._keeper = LedgerKeeper(journal, NYSE)
         self._situation = Situation(journal, engine)
-        self._closing = Closing(journal, self._keeper, self._situation, self._server_now, user)
-        self._handover = Handover(journal, engine, clock, self._disk, self._told)
+        self._recorder = Recorder(journal, engine, self._situation, clock)
+        self._closing = Closing(journal, engine, self._keeper, self._situation, self._server_now, user=user)
+        self._handover = Handover(journal, engine, clock, self._disk, self._recorder, self._told)
+        self._protecting = Protecting(
+            journal,
+            engine.capabilities,
+            self._recorder,
+            self._situation,
+            self._handover,
+            clock,
+            self._disk,
+            self._told,
+            user=user,
+            release_s=release_s,
+        )
+        self._exiting = Exiting(journal, self._handover, self._protecting, self._disk, self._told)
+        self._recovering = Recovering(
+            journal,
+            self._handover,
+            self._exiting,
+            self._recorder,
+            self._situation,
+            self._closing,
+            self._keeper,
+            clock,
+            self._disk,
+            self._decided,
+            self._told,
+        )
         self.clock_skew_s: float | None = 0.0
         self.drift_s: Callable[[], float] = lambda: 0.0
         self.tell: Callable[[str, dict[str, Any]], None] = lambda event, facts: None
@@ -89,13 +120,10 @@ class Desk:
         """Settle every order whose end is not known: look it up; hand over only what the engine never saw.
 
         What was never handed over meets the rules of now first: a stale entry or a halt abandons it. An order that a
-        silent engine says nothing about stays open, and is asked about again.
+        silent engine says nothing about stays open, and is asked about again. An entry that waits too long, or that
+        must not fill any more, is cancelled.
         """
-        rules, found = self._rules, []
-        for row in await self._disk.run(self._journal.open_intents):
-            with contextlib.suppress(EngineSilent):
-                found.append(await self._recover_one(row, rules, may_enter=may_enter))
-        return found
+        return await self._recovering.recover(self._rules, may_enter=may_enter)
 
     async def settle(self) -> AsyncGenerator[Settled, None]:
         """Decide everything that is undecided, in stream order; each signal is yielded once it is done and on disk.
@@ -149,6 +177,7 @@ class Desk:
         with self._journal.transaction():
             breaches = self._closing.synced(gathered, rules)
             decision = self._decided(stored, gathered, rules)
+            held = self._situation.holdings(gathered, decision.decided_at).positions.get(stored.signal.ticker)
             if attempt == _AGAIN:
                 decision = self._as_approved(decision)
             intent = self._intent(decision)
@@ -157,11 +186,11 @@ class Desk:
             if attempt == _AGAIN:
                 self._journal.approval_done(decision.signal_id, decision.revision, decision.decided_at)
             withdrawn = self._trades_withdrawn(stored.signal)
-        return Decided(stored, decision, intent if is_mine else None, gathered, withdrawn, breaches, until)
+        return Decided(stored, decision, intent if is_mine else None, gathered, withdrawn, breaches, until, held)
 
     def _keep_with(self, stored: Stored, decision: Decision, gathered: Gathered, rules: Rules) -> datetime | None:
         """What belongs on disk with a decision: reports, the probe, the question to the friend (until when)."""
-        self._journal.add_feedback(self._decision_reports(stored, decision, gathered.exits, rules))
+        self._journal.add_feedback(self._decision_reports(stored, decision, rules))
         if decision.verdict is Verdict.ACCEPTED:
             self._note_probe(rules, decision.decided_at)
         if decision.code is not Code.APPROVAL_REQUIRED or decision.plan is None:
@@ -180,9 +209,9 @@ class Desk:
 
     def _note_probe(self, rules: Rules, now: datetime) -> None:
         """An order through an open circuit is its probe: noted before it goes, so that there is one at a time."""
-        breaker = self._journal.breaker()
+        breaker = self._journal.breaker(self._engine.name)
         if breaker.health(rules.limits, now) is Health.PROBE:
-            self._journal.set_breaker(breaker.probing(now))
+            self._journal.set_breaker(breaker.probing(now), self._engine.name)
 
     async def finish(self, decided: Decided) -> Settled:
         """Hand over what was decided, and write down what came of it."""
@@ -191,16 +220,15 @@ class Desk:
             self.tell("breach", breach_dict(breach))
         if decided.answer_by is not None:
             self.tell("approval", decided.approval_dict())
-        outcome = None if decided.intent is None else await self._handover.submit(decided.intent, self._rules)
-        held = decided.gathered.book.positions.get(decided.stored.signal.ticker)
+        outcome = None if decided.intent is None else await self._exiting.submit(decided.intent, self._rules)
         return Settled(
-            decided.stored, decided.decision, outcome, decided.gathered.exits, decided.trades_withdrawn, held
+            decided.stored, decided.decision, outcome, decided.gathered.exits, decided.trades_withdrawn, decided.held
         )
 
     # What is no signal ------------------------------------------------------------------------------------------
 
     async def tend(self, *, may_enter: bool = True) -> None:
-        """Look up orders without an end, count the losses, make the friend's own exits. Raises EngineSilent.
+        """Look up orders without an end, see to the stops, count the losses, make own exits. Raises EngineSilent.
 
         `may_enter` False: an entry that was never handed over waits, for it may have been withdrawn meanwhile.
         """
@@ -208,19 +236,38 @@ class Desk:
         for recovered in await self.recover(may_enter=may_enter):
             if recovered.is_news:
                 self.tell("order", recovered.as_dict())
+        await self._protecting.look(rules)
+        wanted = await self._protecting.watch(rules)
         while True:
             gathered = await self._handover.gathered(rules)
-            planned = await self._disk.run(self._closing.plan, gathered, rules)
+            await self._protecting.round(gathered, rules)
+            planned = await self._disk.run(self._closing.plan, gathered, rules, wanted)
             await self._carry_out(planned, rules)
             if not planned.exits:
                 return
+            wanted = ()
+
+    async def tend_exits(self) -> None:
+        """As `tend`, but nothing is opened: it may run at any time, without the wire and during a backlog."""
+        await self.tend(may_enter=False)
+
+    async def watch(self) -> None:
+        """Look at the prices that stops of ours wait for, and close what has reached one. Raises EngineSilent.
+
+        To be called every `engine.watch_s`; it asks the engine nothing when there is nothing to watch.
+        """
+        rules = self._rules
+        wanted = await self._protecting.watch(rules)
+        if wanted:
+            gathered = await self._handover.gathered(rules)
+            await self._carry_out(await self._disk.run(self._closing.plan, gathered, rules, wanted), rules)
 
     async def _carry_out(self, planned: Planned, rules: Rules) -> None:
         for breach in planned.breaches:
             self.tell("breach", breach_dict(breach))
         for each in planned.exits:
             edges.reached("decision.committed")
-            outcome = await self._handover.submit(each.intent, rules)
+            outcome = await self._exiting.submit(each.intent, rules)
             self.tell("own_exit", each.as_dict(outcome))
         for wish in planned.done:
             self.tell("all_closed", {"kind": wish.kind, "reason": wish.reason})
@@ -229,42 +276,6 @@ class Desk:
         """Whether everything is to be closed and is not yet; on the disk's thread."""
         return bool(self._closing.wishes())
 
-    # What a restart finds ---------------------------------------------------------------------------------------
-
-    async def _recover_one(self, row: OrderRow, rules: Rules, *, may_enter: bool) -> Recovered:
-        intent = row.intent
-        outcome = await self._handover.lookup(intent.order_id, rules)
-        edges.reached("recover.looked_up")
-        if outcome is None and row.outcome is not None and _was_accepted(row.outcome):
-            outcome = Outcome(OutcomeState.UNKNOWN, detail=_VANISHED)
-        if outcome is None and intent.plan.leg is Leg.ENTRY and not may_enter:
-            return Recovered(
-                intent, row.outcome or Outcome(OutcomeState.UNKNOWN), is_handed_over_now=False, is_news=False
-            )
-        if outcome is None:
-            objection = await self._objection(intent, rules)
-            if objection is None:
-                return Recovered(intent, await self._handover.submit(intent, rules), is_handed_over_now=True)
-            outcome = Outcome(OutcomeState.ABANDONED, detail=f"never handed over, and refused now: {objection}")
-        is_news = outcome != row.outcome
-        if is_news:
-            await self._handover.keep(intent, outcome, rules)
-        return Recovered(intent, outcome, is_handed_over_now=False, is_news=is_news)
-
-    async def _objection(self, intent: OrderIntent, rules: Rules) -> str | None:
-        """Why the rules of now do not allow an order that was never handed over; None when they still do."""
-        stored = await self._disk.run(self._journal.stored, intent.signal_id, intent.revision)
-        gathered = await self._handover.gathered(rules, intent.plan.ticker)
-        if stored is None:
-            is_wanted = await self._disk.run(self._closing.is_wanted, intent, gathered, rules)
-            return None if is_wanted else "its signal is not in the journal, and it is no exit that is still wanted"
-        for breach in await self._disk.run(self._closing.synced_alone, gathered, rules):
-            self.tell("breach", breach_dict(breach))
-        decision = await self._disk.run(lambda: self._decided(stored, gathered, rules, excluding=intent.order_id))
-        if decision.verdict is not Verdict.ACCEPTED or decision.plan is None:
-            return decision.verdict.value if decision.code is None else decision.code.value
-        return None if decision.plan.quantity >= intent.plan.quantity else "only a smaller order is allowed"
-
     async def _observe(self, signal: Signal, rules: Rules) -> tuple[Fill, ...]:
         """Show the engine a price seen on the wire, unless the message or its ticker may be wrong."""
         if signal.reference_price is None or signal.reference_price_at is None or signal.event is Event.RETRACT:
@@ -272,12 +283,14 @@ class Desk:
         is_drill = signal.meta.get("drill", "false") != "false" and not self._engine.is_paper
         if is_drill or await self._disk.run(self._journal.is_retracted, signal.signal_id):
             return ()
+        self._situation.seen[signal.ticker] = signal.reference_price
         return await self._handover.observe(signal.ticker, signal.reference_price, signal.reference_price_at, rules)
 
     # The journal's part: on the disk's thread -------------------------------------------------------------------
 
     def _previewed(self, stored: Stored, gathered: Gathered, rules: Rules, show_all: bool) -> Decision:
-        ledger = self._keeper.preview(gathered.book.equity, self._clock())
+        now = self._clock()
+        ledger = self._keeper.preview(self._situation.holdings(gathered, now).equity, now)
         return self._decided(stored, gathered, rules, ledger=ledger, show_all=show_all)
 
     def _decided(
@@ -323,15 +336,9 @@ class Desk:
             for each in orders
         )
 
-    def _decision_reports(
-        self, stored: Stored, decision: Decision, exits: tuple[Fill, ...], rules: Rules
-    ) -> list[Feedback]:
-        now, privacy = self._clock(), rules.config.privacy
-        reports = [
-            decision_report(decision, stored.stream_seq, now, privacy, new_id()),
-            *(fill_report(each, now, privacy, new_id) for each in exits),
-        ]
-        return [each for each in reports if each is not None]
+    def _decision_reports(self, stored: Stored, decision: Decision, rules: Rules) -> list[Feedback]:
+        report = decision_report(decision, stored.stream_seq, self._clock(), rules.config.privacy, new_id())
+        return [] if report is None else [report]
 
     def _intent(self, decision: Decision) -> OrderIntent | None:
         plan = decision.plan
@@ -339,11 +346,6 @@ class Desk:
             return None
         order_id = order_id_from(decision.signal_id, self._user, plan.leg, decision.revision)
         return OrderIntent(order_id, decision.signal_id, decision.revision, plan, decision.decided_at)
-
-
-def _was_accepted(outcome: Outcome) -> bool:
-    """Whether the engine had the order once: then its not knowing it now is no leave to hand it over again."""
-    return outcome.state is OutcomeState.ACCEPTED or outcome.detail == _VANISHED
 
 
 def _revision(asked: Decision | ApprovalRow) -> tuple[str, int]:

@@ -15,18 +15,17 @@ from subscriber_agent.accounting.book import Book
 from subscriber_agent.accounting.calendar import NYSE
 from subscriber_agent.accounting.ledger_keeper import LedgerKeeper
 from subscriber_agent.closing import Closing
-from subscriber_agent.engines.engine import Account
-from subscriber_agent.engines.paper import START_CASH, PaperEngine, paper_book
 from subscriber_agent.journal import Journal, Stored
+from subscriber_agent.last_word import last_word
 from subscriber_agent.risk.decide import decide
 from subscriber_agent.risk.decision import Decision
 from subscriber_agent.risk.market import Market
 from subscriber_agent.risk.remedies import Remedy, remedies
 from subscriber_agent.settings.config import AgentConfig, Mode
-from subscriber_agent.settled import Gathered
 from subscriber_agent.situation import Rules, Situation, is_notify_only
 
 _SKEW = "the difference to the server's clock is not known here, and taken as 0"
+_QUOTE = "the engine is not asked for prices: what needs a quote is shown as if there were none"
 _NO_JOURNAL = "there is no journal: the account is taken as it starts, nothing as halted, and no loss as made"
 
 
@@ -48,28 +47,28 @@ class Explained:
 
 def explained_by_journal(stored: Stored, journal: Journal, config: AgentConfig, now: datetime) -> Explained:
     """A signal by the journal's account, latches and losses of `now`. Raises StorageFailed."""
-    if journal.meta(START_CASH) is None:
+    word = last_word(journal, config)
+    if not word.is_heard and not journal.fills():
         return explained_alone(stored.signal, config, now)
-    held = paper_book(journal, config.engine.start_cash_usd)
-    gathered = Gathered(Account(held.cash, held.equity, is_blocked=False), tuple(held.positions.values()))
-    engine = PaperEngine(journal, start_cash_usd=config.engine.start_cash_usd, clock=lambda: now)
+    gathered, engine = word.gathered, word.engine
     situation, keeper = Situation(journal, engine), LedgerKeeper(journal, NYSE)
     book = situation.book(gathered, now, signal_id=stored.signal.signal_id)
     market = situation.market(
         stored,
         gathered,
         Rules.of(config),
-        keeper.preview(held.equity, now),
+        keeper.preview(book.equity, now),
         now,
         skew_s=0.0,
-        is_closing=bool(Closing(journal, keeper, situation, lambda: now, user="").wishes()),
+        is_closing=bool(Closing(journal, engine, keeper, situation, lambda: now, user="").wishes()),
     )
-    return _explained(stored.signal, book, config, market, now, (_SKEW,))
+    unknown = (_SKEW, *((_QUOTE,) if engine.capabilities().quotes else ()))
+    return _explained(stored.signal, book, config, market, now, unknown)
 
 
 def explained_alone(signal: Signal, config: AgentConfig, now: datetime) -> Explained:
-    """A signal by the config only: the account as it starts."""
-    book = Book(cash=config.engine.start_cash_usd, is_blocked=False)
+    """A signal by the config only: the account as a paper account starts."""
+    book = Book(cash=config.engine.paper.start_cash_usd, is_blocked=False)
     market = Market(
         engine=config.engine.kind,
         is_paper=True,

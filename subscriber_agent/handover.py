@@ -1,13 +1,13 @@
 """The line to the engine: orders go out once, each end is written down, and its faults feed the circuit breaker.
 
-Nothing here decides. An order whose end is not known is UNKNOWN: it is looked up, never sent again blindly.
+Nothing here decides. An order whose end is not known is UNKNOWN: it is looked up, never sent again blindly. An order
+that the engine cannot carry out is REJECTED without asking it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
@@ -15,13 +15,16 @@ from typing import Any, TypeVar
 
 from signal_contract import edges
 from signal_contract.errors import CatalystError
-from signal_contract.feedback import Feedback, Privacy
-from subscriber_agent.accounting.book import Fill, Leg
+from subscriber_agent.accounting.book import Fill
+from subscriber_agent.answers import account_checked, holdings_checked, maybe_outcome_checked, outcome_checked
 from subscriber_agent.disk import Disk
 from subscriber_agent.engines.engine import Engine, EngineSilent, Outcome, OutcomeState
+from subscriber_agent.engines.fitting import objection
 from subscriber_agent.journal import Journal, OrderIntent
-from subscriber_agent.reporting.reports import fill_report, outcome_reports
+from subscriber_agent.recording import Recorder, Written
 from subscriber_agent.risk.limits import Limits
+from subscriber_agent.risk.market import Quote
+from subscriber_agent.risk.protection import Protection
 from subscriber_agent.settled import Gathered
 from subscriber_agent.situation import Rules
 
@@ -31,64 +34,118 @@ SUBMIT_TIMEOUT_S = 30.0
 ASK_TIMEOUT_S = 10.0
 
 _Answer = TypeVar("_Answer")
+_Checked = TypeVar("_Checked")
 Tell = Callable[[str, dict[str, Any]], None]
 
 
 class Handover:
     """Talks to one engine. `tell` hears of its faults, once for each kind, and when they are over."""
 
-    def __init__(self, journal: Journal, engine: Engine, clock: Callable[[], datetime], disk: Disk, tell: Tell) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        engine: Engine,
+        clock: Callable[[], datetime],
+        disk: Disk,
+        recorder: Recorder,
+        tell: Tell,
+    ) -> None:
         self._journal = journal
         self._engine = engine
         self._clock = clock
         self._disk = disk
+        self._recorder = recorder
         self._tell = tell
         self._told: tuple[str, str] | None = None
 
+    # Orders -----------------------------------------------------------------------------------------------------
+
     async def submit(self, intent: OrderIntent, rules: Rules) -> Outcome:
         """Hand over an order whose intent is on disk, and write down what came of it."""
-        fault = ""
+        unfit = objection(intent.plan, self._engine.capabilities())
+        if unfit is not None:
+            outcome = Outcome(OutcomeState.REJECTED, detail=f"not handed over: {unfit}")
+            await self.keep(intent, outcome, rules)
+            return outcome
+        outcome, fault = await self._submitted(intent)
+        edges.reached("engine.submitted")
+        self._tell_written(intent, await self._disk.run(self._keep_answer, intent, outcome, rules, bool(fault)))
+        self._tell_fault(fault, rules.limits)
+        return outcome
+
+    async def _submitted(self, intent: OrderIntent) -> tuple[Outcome, str]:
+        """The engine's answer, and what was wrong with it."""
         try:
             async with asyncio.timeout(SUBMIT_TIMEOUT_S):
-                outcome = await self._engine.submit(intent.plan, intent.order_id)
+                outcome = outcome_checked(await self._engine.submit(intent.plan, intent.order_id))
         except CatalystError:
             raise  # our own trouble, such as a full disk: it stops the agent
         except Exception as error:  # noqa: BLE001
             # Whatever a broker's library throws: the order may be there or not, so its end is not known.
             _log.warning("the engine failed over order %s", intent.order_id, exc_info=True)
             fault = _fault_text(error, SUBMIT_TIMEOUT_S)
-            outcome = Outcome(OutcomeState.UNKNOWN, detail=fault)
+            return Outcome(OutcomeState.UNKNOWN, detail=fault), fault
         if outcome.state is OutcomeState.UNKNOWN:
-            fault = fault or outcome.detail or "it does not know what became of an order"
-        edges.reached("engine.submitted")
-        await self._disk.run(self._keep_answer, intent, outcome, rules, bool(fault))
-        self._tell_fault(fault, rules.limits)
-        return outcome
+            return outcome, outcome.detail or "it does not know what became of an order"
+        return outcome, ""
 
     async def lookup(self, order_id: str, rules: Rules) -> Outcome | None:
         """What became of an order; None: the engine never saw it. Raises EngineSilent."""
-        return await self._ask(self._engine.lookup(order_id), rules)
+        return await self._ask(self._engine.lookup(order_id), maybe_outcome_checked, rules)
+
+    async def cancel(self, order_id: str, rules: Rules) -> Outcome | None:
+        """End what still works of an order, its legs included; it may still be working then. Raises EngineSilent."""
+        return await self._ask(self._engine.cancel(order_id), maybe_outcome_checked, rules)
+
+    async def keep(self, intent: OrderIntent, outcome: Outcome, rules: Rules) -> tuple[Fill, ...]:
+        """Write down what was looked up; returns what was booked of it."""
+        written = await self._disk.run(self._recorder.keep, intent, outcome, rules)
+        self._tell_written(intent, written)
+        return written.booked.fills
+
+    async def look(self, order_id: str, rules: Rules) -> tuple[Fill, ...]:
+        """Look up an order of ours whose end, or whose legs, may have changed, and write down what is new in it.
+
+        Returns what was booked. An order that is final stays so when the engine does not know it any more; but then
+        nothing holds its stop. Raises EngineSilent.
+        """
+        row = await self._disk.run(self._journal.order, order_id)
+        if row is None or row.outcome is None:
+            return ()
+        outcome = await self.lookup(order_id, rules)
+        if outcome is None or outcome.state is OutcomeState.UNKNOWN:
+            known = row.outcome
+            outcome = Outcome(known.state, known.quantity, known.price, "the engine does not know it now")
+        return () if outcome == row.outcome else await self.keep(row.intent, outcome, rules)
+
+    # Questions --------------------------------------------------------------------------------------------------
 
     async def gathered(self, rules: Rules, ticker: str | None = None) -> Gathered:
         """What the engine says now, with quote and symbol of `ticker` where it has them. Raises EngineSilent."""
         can, engine = self._engine.capabilities(), self._engine
-        account, positions = await self._ask(engine.account(), rules), await self._ask(engine.positions(), rules)
-        quote = await self._ask(engine.quote(ticker), rules) if ticker and can.quotes else None
-        symbol = await self._ask(engine.symbol(ticker), rules) if ticker and can.symbols else None
-        return Gathered(account, positions, quote=quote, symbol=symbol)
+        account = await self._ask(engine.account(), account_checked, rules)
+        holdings = await self._ask(engine.positions(), holdings_checked, rules)
+        quote = await self.quote(ticker, rules) if ticker and can.quotes else None
+        symbol = await self._ask(engine.symbol(ticker), _as_it_is, rules) if ticker and can.symbols else None
+        return Gathered(account, holdings, quote=quote, symbol=symbol)
+
+    async def quote(self, ticker: str, rules: Rules) -> Quote | None:
+        """Best prices now; asked only of an engine that has them. Raises EngineSilent."""
+        return await self._ask(self._engine.quote(ticker), _as_it_is, rules)
 
     async def observe(self, ticker: str, price: Decimal, at: datetime, rules: Rules) -> tuple[Fill, ...]:
-        """Show the engine a price; returns the stops and targets that it triggered. Raises EngineSilent."""
-        return tuple(await self._ask(self._engine.observe(ticker, price, at), rules))
+        """Show the engine a price; returns what was booked of the orders that it triggered. Raises EngineSilent."""
+        found: list[Fill] = []
+        for order_id in await self._ask(self._engine.observe(ticker, price, at), tuple, rules):
+            found += await self.look(order_id, rules)
+        return tuple(found)
 
-    async def keep(self, intent: OrderIntent, outcome: Outcome, rules: Rules) -> None:
-        """Write down an end that was looked up."""
-        await self._disk.run(self._keep_outcome, intent, outcome, rules.config.privacy)
-
-    async def _ask(self, question: Awaitable[_Answer], rules: Rules) -> _Answer:
+    async def _ask(
+        self, question: Awaitable[_Answer], checked: Callable[[_Answer], _Checked], rules: Rules
+    ) -> _Checked:
         try:
             async with asyncio.timeout(ASK_TIMEOUT_S):
-                return await question
+                return checked(await question)
         except CatalystError:
             raise
         except Exception as error:
@@ -98,39 +155,38 @@ class Handover:
             self._tell_fault(fault, rules.limits)
             raise EngineSilent(fault) from error
 
-    def _keep_answer(self, intent: OrderIntent, outcome: Outcome, rules: Rules, is_fault: bool) -> None:
+    # What is told -----------------------------------------------------------------------------------------------
+
+    def tell_failed(self, rows: tuple[Protection, ...]) -> None:
+        """Say once which positions nobody can hold a stop for: they are closed, and everything is halted."""
+        for each in rows:
+            self._tell("unprotected", {"ticker": each.ticker, "entry_id": each.entry_id, "reason": each.detail})
+
+    def _tell_written(self, intent: OrderIntent, written: Written) -> None:
+        facts = {"order_id": intent.order_id, "ticker": intent.plan.ticker}
+        for each in written.booked.faults:
+            self._tell("fill_fault", {**facts, "detail": each})
+        if written.booked.is_overfilled:
+            self._tell("overfilled", facts)
+        self.tell_failed(written.failed)
+
+    def _keep_answer(self, intent: OrderIntent, outcome: Outcome, rules: Rules, is_fault: bool) -> Written:
         with self._journal.transaction():
-            self._keep_outcome(intent, outcome, rules.config.privacy)
+            written = self._recorder.keep(intent, outcome, rules)
             self._count(is_fault)
-
-    def _keep_outcome(self, intent: OrderIntent, outcome: Outcome, privacy: Privacy) -> None:
-        now = self._clock()
-        with self._journal.transaction():
-            self._journal.write_outcome(intent.order_id, outcome, now)
-            self._journal.add_feedback(self._reports(intent, outcome, now, privacy))
-
-    def _reports(self, intent: OrderIntent, outcome: Outcome, now: datetime, privacy: Privacy) -> list[Feedback]:
-        plan = intent.plan
-        if plan.leg is Leg.ENTRY or self._journal.stored(intent.signal_id, intent.revision) is not None:
-            return outcome_reports(intent, outcome, now, privacy, new_id)
-        if outcome.state is not OutcomeState.FILLED or outcome.price is None:
-            return []
-        # An exit of the friend's own has no signal that the operator would know.
-        fill = Fill(intent.order_id, plan.ticker, plan.side, plan.leg, outcome.quantity, outcome.price, now)
-        report = fill_report(fill, now, privacy, new_id)
-        return [] if report is None else [report]
+        return written
 
     def _count(self, is_fault: bool) -> None:
         """Feed the circuit breaker; a commit only when it changes."""
-        before = self._journal.breaker()
+        before = self._journal.breaker(self._engine.name)
         after = before.failed(self._clock()) if is_fault else before.succeeded()
         if after != before:
-            self._journal.set_breaker(after)
+            self._journal.set_breaker(after, self._engine.name)
 
     def _tell_fault(self, fault: str, limits: Limits) -> None:
         if not fault and self._told is None:
             return
-        health = self._journal.breaker().health(limits, self._clock()).value
+        health = self._journal.breaker(self._engine.name).health(limits, self._clock()).value
         now = (fault, health) if fault else None
         if now != self._told:
             self._told = now
@@ -138,9 +194,8 @@ class Handover:
             self._tell(event, {"engine": self._engine.name, **facts})
 
 
-def new_id() -> str:
-    """An id for a report, 32 hex digits."""
-    return secrets.token_hex(16)
+def _as_it_is(answer: _Answer) -> _Answer:
+    return answer
 
 
 def _fault_text(error: Exception, timeout_s: float) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from subscriber_agent.accounting.book import Book, Fill, Position
-from subscriber_agent.engines.engine import Account, Outcome
+from subscriber_agent.accounting.book import Fill, Position
+from subscriber_agent.engines.engine import Account, Holding, Outcome
 from subscriber_agent.journal import OrderIntent, Stored
 from subscriber_agent.risk.decision import Decision, instant_text, text_of
 from subscriber_agent.risk.losses import Breach
@@ -22,26 +22,18 @@ class Gathered:
     """
 
     account: Account
-    positions: tuple[Position, ...]
+    holdings: tuple[Holding, ...]
     exits: tuple[Fill, ...] = ()
     quote: Quote | None = None
     symbol: Symbol | None = None
-
-    @property
-    def book(self) -> Book:
-        """The account as the engine shows it."""
-        return Book(
-            cash=self.account.cash,
-            positions={each.ticker: each for each in self.positions},
-            is_blocked=self.account.is_blocked,
-        )
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
     """A decision that is on disk. `intent` is the order to hand over; None: there is none, or it is somebody else's.
 
-    `breaches` are loss limits that were found broken with it; `answer_by` is until when the friend may approve.
+    `breaches` are loss limits that were found broken with it; `answer_by` is until when the friend may approve;
+    `held` is the position in the signal's ticker, before the order.
     """
 
     stored: Stored
@@ -51,6 +43,7 @@ class Decided:
     trades_withdrawn: int = 0
     breaches: tuple[Breach, ...] = ()
     answer_by: datetime | None = None
+    held: Position | None = None
 
     def approval_dict(self) -> dict[str, Any]:
         """The question to the friend, with the order that his yes may lead to."""
@@ -137,7 +130,7 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class OwnExit:
-    """An exit that no signal asked for. `kind` is flatten, breach or max_hold; `reason` is in people's words."""
+    """An exit that no signal asked for. `kind` is one of the table in `closing`; `reason` is in people's words."""
 
     kind: str
     reason: str

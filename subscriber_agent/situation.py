@@ -5,20 +5,22 @@ It only reads. It runs where the journal is read, on the disk's thread, inside t
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Self
+from typing import Protocol, Self
 
 from signal_contract.model import Action, Signal
-from subscriber_agent.accounting.book import ZERO, Book, Leg, WorkingEntry, known
+from subscriber_agent.accounting.book import ZERO, Book, Leg, Position, WorkingEntry, known
 from subscriber_agent.accounting.calendar import NYSE
 from subscriber_agent.accounting.ledger import Ledger
-from subscriber_agent.engines.engine import Engine
-from subscriber_agent.journal import Journal, OrderIntent, Stored
+from subscriber_agent.engines.engine import Holding
+from subscriber_agent.journal import JournalReader, OrderRow, Stored
+from subscriber_agent.own_book import OwnBook
 from subscriber_agent.receiving.control_state import LOCAL_LATCH, OPERATOR_LATCH, OPERATOR_USER_LATCH, stricter
 from subscriber_agent.risk.limits import EVERYTHING, Limits
-from subscriber_agent.risk.market import Health, Market, TradingState
+from subscriber_agent.risk.market import Capabilities, Health, Market, TradingState
 from subscriber_agent.settings.config import AgentConfig, Mode
 from subscriber_agent.settled import Gathered
 
@@ -43,20 +45,52 @@ class Rules:
         return self.config.risk
 
 
-class Situation:
-    """Reads one journal for one engine."""
+class EngineFacts(Protocol):
+    """What is known of an engine without asking it: itself, or its last word in the journal."""
 
-    def __init__(self, journal: Journal, engine: Engine) -> None:
+    @property
+    def name(self) -> str:
+        """How it is called."""
+
+    @property
+    def is_paper(self) -> bool:
+        """Whether no real money is behind it."""
+
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+
+
+class Situation:
+    """Reads one journal for one engine. `seen` are prices in USD by ticker, where the engine has none."""
+
+    def __init__(self, journal: JournalReader, engine: EngineFacts) -> None:
         self._journal = journal
         self._engine = engine
+        self._own = OwnBook(journal)
+        self.seen: dict[str, Decimal] = {}
+
+    def own(self) -> dict[str, Position]:
+        """What we hold by our own log of executions."""
+        return self._own.positions()
+
+    def holdings(self, gathered: Gathered, now: datetime) -> Book:
+        """Cash and positions as the engine says them, with what our own log knows about each. Nothing under way."""
+        own = self.own()
+        held = {
+            each.ticker: merged(each, own.get(each.ticker), self.seen.get(each.ticker), now)
+            for each in gathered.holdings
+            if each.quantity != 0
+        }
+        account = gathered.account
+        return Book(account.cash, held, is_blocked=account.is_blocked, stated_usd=account.equity)
 
     def book(self, gathered: Gathered, now: datetime, *, signal_id: str = "", excluding: str = "") -> Book:
         """What is held, and what is under way; `excluding` leaves out one order, as if it had not been intended."""
-        orders = [row.intent for row in self._journal.open_intents() if row.intent.order_id != excluding]
+        orders = [row for row in self._journal.open_intents() if row.intent.order_id != excluding]
         has_acted = bool(signal_id) and self._journal.has_acted(signal_id, excluding=excluding)
         return replace(
-            gathered.book,
-            working=tuple(_working(each) for each in orders if each.plan.leg is Leg.ENTRY),
+            self.holdings(gathered, now),
+            working=tuple(_working(each) for each in orders if each.intent.plan.leg is Leg.ENTRY),
             exiting=_exiting(orders),
             entry_times=self._journal.entry_times(now - _DAY, excluding=excluding),
             acted_ids=frozenset({signal_id}) if has_acted else frozenset(),
@@ -92,7 +126,7 @@ class Situation:
             symbol=gathered.symbol,
             capabilities=self._engine.capabilities(),
             health=self.health(rules.limits, now),
-            is_ledger_mismatch=is_mismatch(ledger, gathered),
+            is_ledger_mismatch=self._is_mismatch(ledger, gathered),
             ledger=ledger,
             approve_all=rules.config.mode is Mode.APPROVE,
             approvals=self._journal.approved(),
@@ -100,7 +134,20 @@ class Situation:
 
     def health(self, limits: Limits, now: datetime) -> Health:
         """What the engine's circuit breaker allows."""
-        return self._journal.breaker().health(limits, now)
+        return self._journal.breaker(self._engine.name).health(limits, now)
+
+    def _is_mismatch(self, ledger: Ledger, gathered: Gathered) -> bool:
+        """Whether a reconcile is open, or the engine holds other shares than our log says; see `is_mismatch`."""
+        if self._journal.open_reconcile() is not None:
+            return True
+        # A stop order of ours always works: it does not make a ticker busy.
+        under_way = (row.intent.plan for row in self._journal.open_intents())
+        return is_mismatch(ledger, gathered.holdings, {plan.ticker for plan in under_way if plan.leg is not Leg.STOP})
+
+    def state_now(self) -> TradingState:
+        """The strictest of all latches: the friend's own and both of the operator's."""
+        operator = stricter(self._latched(OPERATOR_LATCH), self._latched(OPERATOR_USER_LATCH))
+        return stricter(self.local_state(), operator)
 
     def local_state(self) -> TradingState:
         """The friend's own latch."""
@@ -131,10 +178,28 @@ def is_notify_only(mode: Mode, *, is_paper: bool) -> bool:
     return mode is Mode.NOTIFY or mode is (Mode.LIVE if is_paper else Mode.PAPER)
 
 
-def is_mismatch(ledger: Ledger, gathered: Gathered) -> bool:
-    """Whether the engine holds other shares than our own log of fills says."""
-    ours = {ticker: each.quantity for ticker, each in ledger.trades.items()}
-    return ours != {each.ticker: each.quantity for each in gathered.positions}
+def is_mismatch(ledger: Ledger, holdings: Iterable[Holding], busy: Collection[str]) -> bool:
+    """Whether the engine holds other shares than our own log of fills says.
+
+    Tickers in `busy`, with an order under way, are left out: their last fills may not be booked yet.
+    """
+    ours = {ticker: each.quantity for ticker, each in ledger.trades.items() if ticker not in busy}
+    return ours != {each.ticker: each.quantity for each in holdings if each.ticker not in busy and each.quantity != 0}
+
+
+def merged(holding: Holding, own: Position | None, seen: Decimal | None, now: datetime) -> Position:
+    """A holding of the engine with what our own log knows: `ours` are the shares that both agree are ours to close."""
+    last = holding.last_price if known(holding.last_price) is not None else seen
+    if own is None or own.quantity * holding.quantity <= 0:
+        average = known(holding.average_price) or known(last) or ZERO
+        return Position(holding.ticker, holding.quantity, average, last, now, "", ours=ZERO)
+    return replace(
+        own,
+        quantity=holding.quantity,
+        average_price=own.average_price if holding.average_price is None else holding.average_price,
+        last_price=last if last is not None else own.last_price,
+        ours=min(abs(own.quantity), abs(holding.quantity)),
+    )
 
 
 def answer_by(signal: Signal, limits: Limits) -> datetime:
@@ -146,15 +211,23 @@ def answer_by(signal: Signal, limits: Limits) -> datetime:
     return too_old_at if signal.expires_at is None else min(too_old_at, signal.expires_at)
 
 
-def _working(intent: OrderIntent) -> WorkingEntry:
-    plan = intent.plan
-    return WorkingEntry(plan.ticker, plan.notional_usd, plan.side, plan.catalyst, plan.sector)
+def _working(row: OrderRow) -> WorkingEntry:
+    plan = row.intent.plan
+    # What has filled of it is a position already.
+    filled = ZERO if row.outcome is None else known(row.outcome.quantity) or ZERO
+    rest = replace(plan, quantity=max(plan.quantity - filled, ZERO))
+    return WorkingEntry(plan.ticker, rest.notional_usd, plan.side, plan.catalyst, plan.sector)
 
 
-def _exiting(intents: list[OrderIntent]) -> dict[str, Decimal]:
-    """Shares by ticker that exits under way will close: another exit must not close them again."""
+def _exiting(orders: Iterable[OrderRow]) -> dict[str, Decimal]:
+    """Shares by ticker that exits under way will close: another exit must not close them again.
+
+    A stop order that waits closes nothing yet; it is let go before an exit.
+    """
     shares: dict[str, Decimal] = {}
-    for each in intents:
-        if each.plan.leg is not Leg.ENTRY:
-            shares[each.plan.ticker] = shares.get(each.plan.ticker, ZERO) + each.plan.quantity
+    for row in orders:
+        plan = row.intent.plan
+        if plan.leg is Leg.EXIT:
+            filled = ZERO if row.outcome is None else known(row.outcome.quantity) or ZERO
+            shares[plan.ticker] = shares.get(plan.ticker, ZERO) + max(plan.quantity - filled, ZERO)
     return shares

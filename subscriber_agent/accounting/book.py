@@ -58,7 +58,11 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One open position. `quantity` is signed, `last_price` None means that nobody knows what it is worth."""
+    """One open position. `quantity` is signed, `last_price` None means that nobody knows what it is worth.
+
+    `ours` are the shares of it (positive) that this agent opened and may close, None: all. `max_hold_s` is the time
+    limit that it was opened with. `opened_by` is the entry's order id, "" when it is none of ours.
+    """
 
     ticker: str
     quantity: Decimal
@@ -70,6 +74,8 @@ class Position:
     target_price: Decimal | None = None
     catalyst: str = ""
     sector: str | None = None
+    ours: Decimal | None = None
+    max_hold_s: Decimal | None = None
 
     @property
     def value(self) -> Decimal | None:
@@ -102,7 +108,7 @@ class Book:
 
     `entry_times` are the instants of entry orders in the last 24 hours, `acted_ids` the signal ids acted on before,
     `exiting` the shares (positive) by ticker that exits under way will close. `is_blocked`: the broker's word that the
-    account may not trade.
+    account may not trade. `stated_usd` is the engine's own word on equity, for when a position has no price.
     """
 
     cash: Decimal | None
@@ -113,11 +119,13 @@ class Book:
     acted_ids: frozenset[str] = frozenset()
     exiting: Mapping[str, Decimal] = field(default_factory=lambda: MappingProxyType({}))
     is_blocked: bool | None = None
+    stated_usd: Decimal | None = None
 
     @property
     def equity(self) -> Decimal | None:
-        """Cash plus the market value of every position, in USD; None when one part is not known."""
-        return known(total_known([self.cash, *(each.value for each in self.positions.values())]))
+        """Cash plus the market value of every position, in USD; where a part is not known, the engine's own word."""
+        worth = known(total_known([self.cash, *(each.value for each in self.positions.values())]))
+        return known(self.stated_usd) if worth is None else worth
 
     @property
     def exposure(self) -> Decimal | None:
@@ -134,12 +142,13 @@ class Book:
         return None if cash is None or shorts is None or working is None else known(cash + 2 * shorts - working)
 
     def closable(self, ticker: str) -> Decimal:
-        """Shares of a position that no exit under way will close yet, never negative; 0 without a position."""
+        """Our shares of a position that no exit under way will close yet, never negative; 0 without a position."""
         held = self.positions.get(ticker)
         quantity = None if held is None else known(held.quantity)
-        if quantity is None:
+        if held is None or quantity is None:
             return ZERO
-        return max(abs(quantity) - (known(self.exiting.get(ticker)) or ZERO), ZERO)
+        ours = abs(quantity) if held.ours is None else min(abs(quantity), held.ours)
+        return max(ours - (known(self.exiting.get(ticker)) or ZERO), ZERO)
 
     @property
     def occupied(self) -> frozenset[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from signal_contract.errors import StorageFailed
@@ -14,22 +13,14 @@ if TYPE_CHECKING:
     from subscriber_agent.journal import Journal
     from subscriber_agent.settings.config import AgentConfig
 
-_DAY = timedelta(days=1)
-
 
 def book_now(journal: Journal, config: AgentConfig, now: datetime) -> Book:
-    """Positions at the last prices seen, entries under way, and the entries of the last 24 hours."""
-    from subscriber_agent.accounting.book import Leg, WorkingEntry
-    from subscriber_agent.engines.paper import paper_book
+    """Cash and positions by the engine's last word, entries under way, and the entries of the last 24 hours."""
+    from subscriber_agent.last_word import last_word
+    from subscriber_agent.situation import Situation
 
-    plans = [row.intent.plan for row in journal.open_intents()]
-    working = tuple(
-        WorkingEntry(plan.ticker, plan.notional_usd, plan.side, plan.catalyst, plan.sector)
-        for plan in plans
-        if plan.leg is Leg.ENTRY
-    )
-    book = paper_book(journal, config.engine.start_cash_usd)
-    return replace(book, working=working, entry_times=journal.entry_times(now - _DAY))
+    word = last_word(journal, config)
+    return Situation(journal, word.engine).book(word.gathered, now)
 
 
 def ledger_now(journal: Journal, book: Book, now: datetime) -> Ledger:

@@ -5,14 +5,14 @@ A report must never stand in the way of a trade: whatever does not fit the wire 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from signal_contract.feedback import AgentStatus, Feedback, Kind, Privacy, is_allowed, trimmed
 from subscriber_agent.accounting.book import Fill, Leg
-from subscriber_agent.engines.engine import Outcome, OutcomeState
+from subscriber_agent.engines.engine import Outcome
 from subscriber_agent.journal.rows import OrderIntent
 from subscriber_agent.risk.decision import Decision
 
@@ -43,32 +43,57 @@ def decision_report(
 
 
 def outcome_reports(
-    intent: OrderIntent, outcome: Outcome, at: datetime, privacy: Privacy, new_id: Callable[[], str]
+    intent: OrderIntent,
+    outcome: Outcome,
+    fills: Iterable[Fill],
+    at: datetime,
+    privacy: Privacy,
+    new_id: Callable[[], str],
+    *,
+    is_own: bool = False,
 ) -> list[Feedback]:
-    """What became of an order: the engine's word, and an entry's fill or the exit when it was filled.
+    """What became of an order: the engine's word, and what was booked of it and of its legs, each part once.
 
-    Empty when the level does not allow it; `new_id` makes 32 hex digits, another one each time.
+    Of an order that no signal asked for (`is_own`) only the executions are told. Empty when the level does not allow
+    it; `new_id` makes 32 hex digits, another one each time.
     """
-    kinds = [Kind.ORDER]
-    if outcome.state is OutcomeState.FILLED:
-        kinds.append(Kind.FILL if intent.plan.leg is Leg.ENTRY else Kind.EXIT)
-    reports = (
-        _report(
-            kind,
-            at,
-            privacy,
-            new_id(),
-            signal_id=intent.signal_id,
-            revision=intent.revision,
-            label=outcome.state.value,
-            detail=outcome.detail,
-            side=intent.plan.side.value,
-            quantity=_number(outcome.quantity),
-            price=_price(outcome.price),
-        )
-        for kind in kinds
+    plan = intent.plan
+    found: list[Feedback | None] = []
+    if not is_own:
+        found.append(_order_report(Kind.ORDER, intent, outcome, outcome.quantity, outcome.price, at, privacy, new_id()))
+    for fill in fills:
+        if is_own or fill.order_id != intent.order_id:
+            signal_id = None if is_own else intent.signal_id
+            found.append(fill_report(fill, at, privacy, new_id, signal_id=signal_id))
+        else:
+            kind = Kind.FILL if plan.leg is Leg.ENTRY else Kind.EXIT
+            found.append(_order_report(kind, intent, outcome, fill.quantity, fill.price, at, privacy, new_id()))
+    return [each for each in found if each is not None]
+
+
+def _order_report(
+    kind: Kind,
+    intent: OrderIntent,
+    outcome: Outcome,
+    quantity: Decimal,
+    price: Decimal | None,
+    at: datetime,
+    privacy: Privacy,
+    feedback_id: str,
+) -> Feedback | None:
+    return _report(
+        kind,
+        at,
+        privacy,
+        feedback_id,
+        signal_id=intent.signal_id,
+        revision=intent.revision,
+        label=outcome.state.value,
+        detail=outcome.detail,
+        side=intent.plan.side.value,
+        quantity=_number(quantity),
+        price=_price(price),
     )
-    return [each for each in reports if each is not None]
 
 
 def fill_report(

@@ -82,11 +82,14 @@ def closing_plan(
 
 
 def held_too_long(book: Book, limits: Limits, now: datetime) -> tuple[OrderPlan, ...]:
-    """Exits, by ticker, for positions past the time limit of the catalyst that opened them (code MAX_HOLD)."""
+    """Exits, by ticker, for positions past the time limit that they were opened with (code MAX_HOLD).
+
+    Without one, the limit of the catalyst that opened them counts. What is none of ours is left alone.
+    """
     plans = []
     for ticker, position in sorted(book.positions.items()):
         limits_s = limits.max_hold_s_by_catalyst
-        seconds = limits_s.get(position.catalyst, limits_s.get(EVERYTHING))
+        seconds = position.max_hold_s or limits_s.get(position.catalyst, limits_s.get(EVERYTHING))
         quantity = book.closable(ticker)
         if seconds is not None and quantity > ZERO and now - position.opened_at >= _span(seconds):
             plans.append(closing_plan(position, quantity))

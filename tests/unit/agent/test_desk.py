@@ -5,16 +5,15 @@ from datetime import timedelta
 
 import pytest
 from agent_samples import NOW, D, a_close, a_config, a_revision, a_signal, an_arrival
+from desk_samples import READS, Broker, Paper
 
 from signal_contract.codec import signal_id_from
 from signal_contract.model import Action, Event
 from subscriber_agent.accounting.book import Leg
 from subscriber_agent.desk import Desk
-from subscriber_agent.engines.engine import Account, Outcome, OutcomeState
-from subscriber_agent.engines.paper import PaperEngine
+from subscriber_agent.engines.engine import OutcomeState
 from subscriber_agent.journal import Journal
 from subscriber_agent.receiving.control_state import LOCAL_LATCH, OPERATOR_LATCH, OPERATOR_USER_LATCH
-from subscriber_agent.risk.market import Capabilities
 
 SIGNAL_ID = signal_id_from("news-1", "ABCD", Action.BUY)
 
@@ -32,13 +31,13 @@ class Mortal:
 
     def __getattr__(self, name):
         target = getattr(self._inner, name)
-        if not callable(target):
+        if not callable(target) or name in READS:
             return target
         wrapped = self._fuse.wrapped_async if name in _ASYNC else self._fuse.wrapped
         return wrapped(name, target)
 
 
-_ASYNC = ("submit", "lookup", "account", "positions", "quote", "symbol", "observe")
+_ASYNC = ("submit", "lookup", "cancel", "account", "positions", "quote", "symbol", "observe")
 
 
 class Fuse:
@@ -74,44 +73,6 @@ class Fuse:
         return call
 
 
-class LiveEngine:
-    """A broker that may lose the answer: it remembers orders, and says what it is told to say."""
-
-    name = "live"
-    is_paper = False
-
-    def __init__(self, answer=None):
-        self.answer = answer
-        self.orders = {}
-        self.handed_over = []
-
-    def capabilities(self):
-        return Capabilities()
-
-    async def quote(self, ticker):
-        raise AssertionError("it has no quotes to ask for")
-
-    async def symbol(self, ticker):
-        raise AssertionError("it says nothing about tickers")
-
-    async def submit(self, plan, client_order_id):
-        self.handed_over.append(client_order_id)
-        self.orders[client_order_id] = Outcome(OutcomeState.FILLED, plan.quantity, plan.reference_price)
-        return self.answer or self.orders[client_order_id]
-
-    async def lookup(self, client_order_id):
-        return self.orders.get(client_order_id)
-
-    async def account(self):
-        return Account(D(10000), D(10000), is_blocked=False)
-
-    async def positions(self):
-        return ()
-
-    async def observe(self, ticker, price, at):
-        return []
-
-
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "journal.sqlite"
@@ -124,7 +85,7 @@ def journal(path):
 
 
 def a_desk(journal, engine=None, now=NOW, data=None, **config):
-    engine = engine or PaperEngine(journal, start_cash_usd=D(10000), clock=lambda: now)
+    engine = engine or Paper()
     return Desk(a_config(data or journal.path.parent, **config), journal, engine, lambda: now, user="alice")
 
 
@@ -162,7 +123,9 @@ async def test_what_was_settled_can_be_shown(journal):
     received(journal, a_signal())
     (settled,) = await all_settled(a_desk(journal))
     shown = settled.as_dict()
+    legs = shown["outcome"].pop("legs")
     assert shown["outcome"] == {"state": "FILLED", "quantity": "100", "price": "5", "detail": ""}
+    assert [(each["leg"], each["protects"]) for each in legs] == [("stop", "100"), ("target", "100")]
     assert shown["decision"]["plan"]["quantity"] == "100"
     assert journal.decision(SIGNAL_ID, 1)["config_hash"] == a_config(journal.path.parent).config_hash()
 
@@ -254,26 +217,29 @@ async def test_the_price_of_a_withdrawn_signal_triggers_nothing(journal):
 
 async def test_a_drill_is_traded_on_paper_and_refused_live(journal):
     received(journal, a_signal(meta={"drill": "true"}))
-    engine = LiveEngine()
+    engine = Broker()
     assert codes(await all_settled(a_desk(journal, engine, mode="live"))) == ["DRILL_REFUSED"]
-    assert engine.orders == {}
+    assert engine.there == {}
 
 
 async def test_an_unknown_outcome_is_looked_up_and_never_sent_again(journal):
     received(journal, a_signal(), a_signal("two"))
-    engine = LiveEngine(answer=Outcome(OutcomeState.UNKNOWN, detail="timed out"))
+    engine = Broker()
+    engine.loses_answers = True
     assert codes(await all_settled(a_desk(journal, engine, mode="live"))) == ["UNKNOWN", "ALREADY_IN_POSITION"]
+    engine.loses_answers = False
     (recovered,) = await a_desk(journal, engine, mode="live").recover()
     assert (recovered.outcome.state, recovered.is_handed_over_now) == (OutcomeState.FILLED, False)
-    assert len(engine.handed_over) == 1
+    assert len(engine.handed_over) == len(journal.fills()) == 1
     assert journal.open_intents() == []
 
 
 async def test_an_order_the_engine_forgot_after_accepting_it_is_not_sent_again(journal):
     received(journal, a_signal())
-    engine = LiveEngine(answer=Outcome(OutcomeState.ACCEPTED))
+    engine = Broker()
+    engine.fills_now = 0
     await all_settled(a_desk(journal, engine, mode="live"))
-    forgetful = LiveEngine()
+    forgetful = Broker()
     (recovered,) = await a_desk(journal, forgetful, mode="live").recover()
     assert recovered.outcome.state is OutcomeState.UNKNOWN
     assert forgetful.handed_over == []
@@ -287,7 +253,7 @@ async def test_a_signal_that_another_copy_decided_first_is_not_handed_over(path,
             return journal.write_decision(decision, config_hash, order, attempt=attempt)
 
     received(journal, a_signal())
-    desk = a_desk(Rival(journal, Fuse(0, after=True)), LiveEngine(), data=path.parent, mode="live")
+    desk = a_desk(Rival(journal, Fuse(0, after=True)), Broker(), data=path.parent, mode="live")
     (settled,) = await all_settled(desk)
     assert settled.outcome is None
     assert journal.open_intents() == []
@@ -297,7 +263,7 @@ async def _unsent(path, signal):
     """A journal whose agent died between journaling the intent and handing it over."""
     journal = Journal.open(path)
     received(journal, signal)
-    engine = PaperEngine(journal, start_cash_usd=D(10000), clock=lambda: NOW)
+    engine = Paper()
     with pytest.raises(Killed):
         await all_settled(a_desk(journal, Mortal(engine, Fuse(1, after=False, only="submit"))))
     assert len(journal.open_intents()) == 1
@@ -330,14 +296,15 @@ async def test_an_order_never_handed_over_is_abandoned_when_the_rules_no_longer_
         assert journal.fills() == journal.open_intents() == []
 
 
-async def _until_killed(path, fuse):
-    """A whole life of an agent over `path`; True when it was killed in it."""
+async def _until_killed(path, fuse, broker):
+    """A whole life of an agent over `path`, which its broker outlives; True when it was killed in it."""
     journal = Journal.open(path)
     try:
-        paper = PaperEngine(journal, start_cash_usd=D(10000), clock=lambda: NOW)
-        desk = a_desk(Mortal(journal, fuse), Mortal(paper, fuse), data=path.parent)
+        desk = a_desk(Mortal(journal, fuse), Mortal(broker, fuse), data=path.parent)
         received(journal, *STORY)
+        # As the worker does: first what is open and held, then what is undecided.
         await desk.recover()
+        await desk.tend_exits()
         await all_settled(desk)
     except Killed:
         return True
@@ -375,25 +342,26 @@ def _state(path):
 @pytest.mark.parametrize("after", [False, True])
 async def test_kill_at_every_step_loses_nothing_and_does_nothing_twice(tmp_path, after):
     untouched = tmp_path / "untouched.sqlite"
-    assert not await _until_killed(untouched, Fuse(0, after=after))
+    assert not await _until_killed(untouched, Fuse(0, after=after), Paper())
     expected = _state(untouched)
     assert [fill.leg for fill in expected[1]] == [Leg.ENTRY, Leg.ENTRY, Leg.EXIT, Leg.STOP]
     step = 0
     while True:
         step += 1
-        path = tmp_path / f"killed-{step}.sqlite"
-        if not await _until_killed(path, Fuse(step, after=after)):
+        path, broker = tmp_path / f"killed-{step}.sqlite", Paper()
+        if not await _until_killed(path, Fuse(step, after=after), broker):
             break
-        assert not await _until_killed(path, Fuse(0, after=after))
+        assert not await _until_killed(path, Fuse(0, after=after), broker)
         assert _state(path) == expected, f"killed {'after' if after else 'before'} step {step}"
+        assert broker.held() == {}
     assert step > 60
 
 
 async def test_killed_again_and_again_it_still_comes_to_the_same_end(tmp_path):
-    untouched, path = tmp_path / "untouched.sqlite", tmp_path / "killed.sqlite"
-    await _until_killed(untouched, Fuse(0, after=True))
+    untouched, path, broker = tmp_path / "untouched.sqlite", tmp_path / "killed.sqlite", Paper()
+    await _until_killed(untouched, Fuse(0, after=True), Paper())
     lives = 0
-    while await _until_killed(path, Fuse(13 + lives, after=lives % 2 == 0)):
+    while await _until_killed(path, Fuse(13 + 9 * lives, after=lives % 2 == 0), broker):
         lives += 1
         assert lives < 50
     assert lives > 3

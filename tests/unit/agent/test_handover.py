@@ -1,8 +1,8 @@
 """The line to the engine: its faults open the circuit, over restarts; exits always go; nothing is sent twice."""
 
 import pytest
-from agent_samples import D, a_close, a_position, a_signal
-from desk_samples import Broker, Watched
+from agent_samples import a_close, a_signal
+from desk_samples import Broker, Watched, booked
 
 from signal_contract.errors import StorageFailed
 from subscriber_agent.engines.engine import EngineSilent, Outcome, OutcomeState
@@ -24,7 +24,7 @@ def _tickers(*names):
 
 
 def _health(watched):
-    return watched.journal.breaker().health(watched.config.risk, watched.clock())
+    return watched.journal.breaker("broker").health(watched.config.risk, watched.clock())
 
 
 async def _failing(journal):
@@ -76,8 +76,8 @@ async def test_a_rejection_is_no_fault(journal):
 
 async def test_exits_go_through_an_open_circuit(journal):
     watched = await _failing(journal)
-    watched.engine.held["HELD"] = a_position("HELD")
     watched.engine.answer = None
+    booked(journal, watched.engine, "HELD")
     assert await watched.settled(a_close(ticker="HELD")) == ["FILLED"]
 
 
@@ -93,7 +93,7 @@ async def test_whatever_an_engine_throws_leaves_the_orders_end_unknown(journal):
     assert await watched.settled(a_signal()) == ["UNKNOWN"]
     (row,) = journal.open_intents()
     assert row.outcome.detail == "ZeroDivisionError: in the broker's library"
-    assert journal.breaker().failures == 1
+    assert journal.breaker("broker").failures == 1
 
 
 async def test_our_own_trouble_is_no_fault_of_the_engine_and_stops_the_agent(journal):
@@ -123,13 +123,12 @@ async def test_a_signal_stays_undecided_while_the_engine_does_not_say_what_is_he
 async def test_a_silent_engine_does_not_keep_a_restart_from_going_on(journal):
     broker = Broker()
     watched = Watched(journal, broker)
-    broker.answer = UNKNOWN
+    broker.loses_answers = True
     await watched.settled(a_signal())
     broker.trouble = ConnectionError("away")
     again = watched.restarted()
     assert await again.desk.recover() == []
     broker.trouble = None
-    broker.orders = dict.fromkeys(broker.orders, Outcome(OutcomeState.FILLED, D(100), D(5)))
     assert [each.outcome.state for each in await again.desk.recover()] == ["FILLED"]
     assert len(broker.handed_over) == 1
 
@@ -139,5 +138,5 @@ async def test_an_engine_that_works_costs_no_commit_for_its_circuit(journal):
     await watched.settled(a_signal())
     before = journal.commits
     await watched.settled(*_tickers("BBBB"))
-    # What was received, the decision, the engine's own log, the outcome.
-    assert journal.commits - before == 4
+    # What was received, the decision, the outcome with its fill and its stop; the engine's own log is its own.
+    assert journal.commits - before == 3

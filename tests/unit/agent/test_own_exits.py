@@ -1,14 +1,12 @@
 """Exits that no signal asked for: flatten, a broken loss limit, held too long; each once, and over a kill."""
 
-from datetime import timedelta
-
 import pytest
 from agent_samples import NOW, D, a_position, a_signal
-from desk_samples import Broker, Clock, Watched
+from desk_samples import BRACKETS, READS, Broker, Clock, Paper, Watched, booked
 
 from subscriber_agent.accounting.book import Leg
 from subscriber_agent.accounting.ledger import LatchKind
-from subscriber_agent.engines.engine import Outcome, OutcomeState
+from subscriber_agent.engines.engine import OutcomeState
 from subscriber_agent.journal import Journal
 from subscriber_agent.receiving.control_state import LOCAL_LATCH, OPERATOR_LATCH
 from subscriber_agent.risk.market import Capabilities
@@ -31,8 +29,7 @@ async def _holding(journal, **config):
 
 
 def _drop(watched, price="4.80"):
-    journal = watched.journal
-    journal.write_mark("ABCD", D(price), watched.clock())
+    watched.engine.moves("ABCD", D(price))
 
 
 async def test_flatten_closes_everything_once_and_is_done(journal):
@@ -145,34 +142,36 @@ async def test_flatten_on_breach_waits_while_he_is_halted_himself(journal):
 
 
 async def test_an_exit_that_was_rejected_is_tried_again_after_a_minute_under_another_id(journal):
-    broker, clock = Broker(a_position()), Clock()
+    broker, clock = Broker(can=BRACKETS), Clock()
+    booked(journal, broker)
     watched = Watched(journal, broker, clock=clock)
-    broker.answer = Outcome(OutcomeState.REJECTED, detail="closed for lunch")
+    broker.rejects = "closed for lunch"
     journal.request_flatten("", NOW)
     await watched.desk.tend()
     await watched.desk.tend()
-    assert len(broker.handed_over) == 1
-    broker.answer = None
+    exits = [each for each in broker.handed_over if each.endswith("exit")]
+    assert len(exits) == 1
+    broker.rejects = None
     clock.passes(61)
     await watched.desk.tend()
-    assert len(set(broker.handed_over)) == 2
-    assert journal.flatten_request() is None
+    assert len({each for each in broker.handed_over if each.endswith("exit")}) == 2
+    assert (journal.flatten_request(), broker.held()) == (None, {})
 
 
 async def test_an_exit_whose_end_is_not_known_is_looked_up_and_never_sent_again(journal):
-    broker = Broker(a_position())
+    broker = Broker()
+    booked(journal, broker)
     watched = Watched(journal, broker)
-    broker.answer = Outcome(OutcomeState.UNKNOWN, detail="timed out")
+    broker.loses_answers, broker.fills_now = True, 0
     journal.request_flatten("", NOW)
     await watched.desk.tend()
     await watched.desk.tend()
     assert len(broker.handed_over) == 1
-    broker.orders = dict.fromkeys(broker.orders, Outcome(OutcomeState.FILLED, D(100), D(5)))
-    broker.held.clear()
+    broker.fills(broker.order_of(Leg.EXIT), 100)
     await watched.desk.tend()
-    assert [each["outcome"]["state"] for each in watched.of("order")] == ["FILLED"]
+    assert [each["outcome"]["state"] for each in watched.of("order")][-1] == "FILLED"
     assert len(broker.handed_over) == 1
-    assert journal.flatten_request() is None
+    assert (journal.flatten_request(), broker.held()) == (None, {})
 
 
 class Killed(BaseException):
@@ -181,24 +180,24 @@ class Killed(BaseException):
 
 async def test_killed_at_any_step_every_position_is_closed_exactly_once(tmp_path):
     step = 1
-    while await _killed_at(tmp_path / f"{step}.sqlite", step):
+    while await _killed_at(tmp_path / f"{step}.sqlite", step, paper := Paper()):
         with Journal.open(tmp_path / f"{step}.sqlite") as journal:
-            again = Watched(journal, risk={**TIGHT, "flatten_on_breach": True})
+            again = Watched(journal, paper, risk={**TIGHT, "flatten_on_breach": True})
             await again.desk.recover()
             await again.desk.tend()
             exits = [fill.ticker for fill in journal.fills() if fill.leg is Leg.EXIT]
             assert sorted(exits) == ["ABCD", "BBBB"], f"killed at step {step}"
-            assert journal.open_intents() == []
+            assert (journal.open_intents(), paper.held()) == ([], {})
             assert not again.desk.is_closing()
             assert await again.settled(a_signal("late", ticker="DDDD")) == ["DAILY_LOSS"]
         step += 1
     assert step > 40
 
 
-async def _killed_at(path, step):
+async def _killed_at(path, step, paper):
     """Two positions, a broken limit, and a look at the clock that dies before its call number `step`; False: none."""
     journal, left = Journal.open(path), 0
-    watched = Watched(journal, risk={**TIGHT, "flatten_on_breach": True})
+    watched = Watched(journal, paper, risk={**TIGHT, "flatten_on_breach": True})
     await watched.settled(a_signal(), a_signal("two", ticker="BBBB"))
     _drop(watched)
 
@@ -228,7 +227,7 @@ class _Mortal:
 
     def __getattr__(self, name):
         target = getattr(self._inner, name)
-        if not callable(target):
+        if not callable(target) or name in READS:
             return target
 
         def call(*args, **kwargs):
@@ -241,7 +240,8 @@ class _Mortal:
 async def test_an_own_exit_that_was_never_handed_over_goes_only_while_there_is_something_to_close(tmp_path):
     path = tmp_path / "journal.sqlite"
     with Journal.open(path) as journal:
-        broker = Broker(a_position())
+        broker = Broker()
+        booked(journal, broker)
         watched = Watched(journal, broker)
         journal.request_flatten("", NOW)
         broker.submit = _dies
@@ -268,7 +268,7 @@ async def test_a_blocked_account_opens_nothing(journal, engine, code):
 
 
 async def test_an_engine_that_holds_other_shares_than_our_log_opens_nothing(journal):
-    broker = Broker(a_position("ZZZZ", opened_at=NOW - timedelta(days=1)))
+    broker = Broker(a_position("ZZZZ"))
     assert await Watched(journal, broker).settled(a_signal()) == ["LEDGER_MISMATCH"]
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agent_samples import D, a_close, a_signal
-from desk_samples import Clock, Watched
+from desk_samples import Clock, Paper, Watched
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subscriber_agent.accounting.calendar import NYSE
 from subscriber_agent.accounting.ledger_keeper import LedgerKeeper
-from subscriber_agent.engines.paper import PaperEngine
 from subscriber_agent.journal import Journal
+from subscriber_agent.own_book import OwnBook
 
 TICKERS = ("AAAA", "BBBB", "CCCC")
 RISK = {
@@ -41,23 +41,19 @@ def test_book_and_ledger_rebuilt_from_the_journal_equal_the_running_ones(steps):
 
 
 async def _run(folder, steps):
-    with Journal.open(Path(folder) / "journal.sqlite") as journal:
-        clock = Clock()
-        engine = PaperEngine(journal, start_cash_usd=D(10000), clock=clock)
+    path, clock, engine = Path(folder) / "journal.sqlite", Clock(), Paper()
+    with Journal.open(path) as journal:
         watched = Watched(journal, engine, clock=clock, risk=RISK)
         for number, step in enumerate(steps):
             await _step(watched, number, *step)
-        running = watched.desk._keeper.refresh()
-        book = engine.book()
-    with Journal.open(Path(folder) / "journal.sqlite") as journal:
-        again = PaperEngine(journal, start_cash_usd=D(1), clock=clock)
-        assert again.book() == book
-        assert LedgerKeeper(journal, NYSE).ledger == running
+        await watched.desk.tend()
+        running, own = watched.desk._keeper.refresh(), watched.desk._situation.own()
+    with Journal.open(path) as journal:
+        assert OwnBook(journal).positions() == own
+        assert {ticker: each.quantity for ticker, each in own.items()} == engine.held()
         keeper = LedgerKeeper(journal, NYSE)
-        keeper.sync(again.book().equity, watched.config.risk, clock())
-        assert {ticker: each.quantity for ticker, each in keeper.ledger.trades.items()} == {
-            ticker: each.quantity for ticker, each in book.positions.items()
-        }
+        assert keeper.ledger == running
+        assert {ticker: each.quantity for ticker, each in keeper.ledger.trades.items()} == engine.held()
 
 
 async def _step(watched, number, what, ticker, price):

@@ -54,12 +54,20 @@ def a_status():
     )
 
 
+def reported(decision, outcome, *, privacy=Privacy.FULL, is_own=False, more=()):
+    """The reports of an order; what has filled of it was booked in one part, with `more` beside it."""
+    intent = an_intent(decision)
+    fills = [Fill(intent.order_id, "ABCD", intent.plan.side, intent.plan.leg, outcome.quantity, outcome.price, NOW)]
+    booked = [*(fills if outcome.state is OutcomeState.FILLED else []), *more]
+    return outcome_reports(intent, outcome, booked, NOW, privacy, new_ids(), is_own=is_own)
+
+
 def everything(privacy):
     decision = accepted()
     fill = Fill("cs-1-stop", "ABCD", Side.SELL, Leg.STOP, D(92), D("4.75"), NOW)
     reports = [
         decision_report(decision, 5, NOW, privacy, ID),
-        *outcome_reports(an_intent(decision), FILLED, NOW, privacy, new_ids()),
+        *reported(decision, FILLED, privacy=privacy),
         fill_report(fill, NOW, privacy, new_ids()),
         parked_report(5, "SIGNATURE_INVALID", NOW, privacy, ID),
         status_report(a_status(), NOW, privacy, ID),
@@ -95,15 +103,27 @@ def test_a_decision_says_verdict_reason_and_place():
 
 def test_a_filled_exit_is_an_exit_and_what_was_not_filled_is_an_order_only():
     closing = accepted(a_close(), a_book("1", a_position()))
-    kinds = [each.kind for each in outcome_reports(an_intent(closing), FILLED, NOW, Privacy.FULL, new_ids())]
+    kinds = [each.kind for each in reported(closing, FILLED)]
     assert kinds == [Kind.ORDER, Kind.EXIT]
     rejected = Outcome(OutcomeState.REJECTED, detail="no")
-    (only,) = outcome_reports(an_intent(accepted()), rejected, NOW, Privacy.FULL, new_ids())
+    (only,) = reported(accepted(), rejected)
     assert (only.kind, only.label, only.detail, only.price) == (Kind.ORDER, "REJECTED", "no", None)
 
 
+def test_each_part_and_each_leg_that_was_booked_is_told_once_with_its_own_numbers():
+    stop = Fill("cs-1-stop", "ABCD", Side.SELL, Leg.STOP, D(40), D("4.7"), NOW)
+    order, fill, leg = reported(accepted(), FILLED, more=[stop])
+    assert (order.kind, fill.kind, fill.quantity) == (Kind.ORDER, Kind.FILL, 92)
+    assert (leg.kind, leg.label, leg.quantity, leg.signal_id) == (Kind.EXIT, "stop", 40, order.signal_id)
+
+
+def test_of_an_own_exit_only_the_execution_is_told_and_no_signal():
+    (only,) = reported(accepted(a_close(), a_book("1", a_position())), FILLED, is_own=True)
+    assert (only.kind, only.label, only.signal_id) == (Kind.EXIT, "exit", None)
+
+
 def test_each_report_has_an_id_of_its_own():
-    reports = outcome_reports(an_intent(accepted()), FILLED, NOW, Privacy.FULL, new_ids())
+    reports = reported(accepted(), FILLED)
     assert len({each.feedback_id for each in reports}) == 2
 
 
@@ -118,7 +138,6 @@ def test_a_stop_that_was_hit_says_which_and_may_name_its_entrys_signal():
     st.text(max_size=400),
 )
 def test_no_outcome_whatever_its_numbers_and_words_fails_to_be_reported(number: Decimal, detail: str):
-    intent = an_intent(accepted())
     outcome = replace(FILLED, quantity=number, price=number, detail=detail)
-    for each in outcome_reports(intent, outcome, NOW, Privacy.FULL, new_ids()):
+    for each in reported(accepted(), outcome):
         assert read_feedback(each.subject("alice"), feedback_bytes(each)) == ("alice", each)
