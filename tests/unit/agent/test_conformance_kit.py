@@ -222,3 +222,9 @@ def test_ids_of_cases_are_unique_and_their_titles_are_sentences():
     assert len({each.id for each in CASES}) == len(CASES)
     assert all(not each.title.endswith(".") for each in CASES)
     assert case_of("exit").title == "an exit closes the position"
+
+
+def test_the_docs_list_every_case_with_its_rule():
+    page = (Path(__file__).parents[3] / "docs/engines/conformance.md").read_text(encoding="utf-8")
+    missing = [each.id for each in CASES if f"| `{each.id}` | {each.title} |" not in page]
+    assert missing == []
