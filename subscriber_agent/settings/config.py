@@ -9,7 +9,6 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -146,15 +145,6 @@ class EngineConfig(Settings):
     def is_paper(self) -> bool:
         """Whether the settings say that no real money is behind the engine; what says nothing has some."""
         return ENGINE_KINDS[self.kind].is_paper(self.chosen)
-
-    # TEMPORARY, until explaining, status, account and views read the paper engine's own file: remove then.
-    @property
-    def start_cash_usd(self) -> Decimal:
-        return self.paper.start_cash_usd
-
-    @property
-    def slippage_bps(self) -> Decimal:
-        return self.paper.slippage_bps
 
     def in_use(self) -> dict[str, Any]:
         """The settings that count, as plain values: not the sections of engines that are not asked."""

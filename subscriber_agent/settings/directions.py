@@ -230,7 +230,7 @@ def _stricter(key: str, direction: Direction, before: Any, after: Any) -> Any:
     if direction is Direction.ALLOWS:
         return _common(before, after)
     if direction is Direction.DENIES:
-        return tuple(sorted({*before, *after}))
+        return after if _covers(after, before) else tuple(sorted({*before, *after}))
     is_same = plain(before) == plain(after)
     return before if is_same or _is_looser(key, direction, before, after) else after
 

@@ -169,6 +169,12 @@ def test_live_is_entered_by_a_start_only_and_left_at_any_time():
     assert running(live, BASE).mode is tightened(live, BASE).mode is BASE.mode
 
 
+def test_a_list_that_denies_everything_may_lose_a_name_without_becoming_looser():
+    old, new = with_risk(deny_catalysts=("*", "fda")), with_risk(deny_catalysts=("*",))
+    assert verdicts(old, new) == {"risk.deny_catalysts": Verdict.STRICTER}
+    assert tightened(old, new) == new
+
+
 def test_spelling_and_extends_are_no_difference():
     assert changes(BASE, with_risk(min_confidence=Decimal("0.7"))) == ()
     assert changes(BASE, BASE.model_copy(update={"extends": "balanced"})) == ()
