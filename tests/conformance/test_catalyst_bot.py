@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from bot_samples import Rack
+from bot_samples import Rack, forget_bot
 
 from subscriber_agent.conformance.bench import Rig
 from subscriber_agent.conformance.suite import EngineConformance
@@ -14,7 +14,8 @@ class TestCatalystBot(EngineConformance):
 
     @pytest.fixture
     def rack(self, tmp_path):
-        return Rack(tmp_path)
+        yield Rack(tmp_path)
+        forget_bot()
 
     @pytest.fixture
     def engine_factory(self, rack):

@@ -58,3 +58,11 @@ class Rack:
             yield engine
         finally:
             await engine.close()
+
+
+def forget_bot():
+    """Leave no stand-in behind: other tests are about a machine without the bot."""
+    while str(STAND_IN) in sys.path:
+        sys.path.remove(str(STAND_IN))
+    for name in [each for each in sys.modules if each.partition(".")[0] == "catalyst_bot"]:
+        del sys.modules[name]

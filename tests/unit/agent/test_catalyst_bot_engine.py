@@ -17,7 +17,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from bot_samples import ENTRY, EXIT, EXIT_ID, ID, STAND_IN, Rack, bot_modules
+from bot_samples import ENTRY, EXIT, EXIT_ID, ID, STAND_IN, Rack, bot_modules, forget_bot
 from plugin_samples import a_plan
 
 from signal_contract.errors import EngineUnusable
@@ -30,6 +30,12 @@ from subscriber_agent.engines.engine import OutcomeState
 from subscriber_agent.risk.decision import OrderType
 
 STOP_ID = f"cs-{'0' * 32}-stop"
+
+
+@pytest.fixture(autouse=True)
+def _alone():
+    yield
+    forget_bot()
 
 
 @pytest.fixture
