@@ -497,6 +497,18 @@ async def test_a_stop_that_triggers_between_the_parts_ends_the_rest_of_its_entry
     assert await engine.positions() == ()
 
 
+async def test_a_leg_that_was_cancelled_alone_does_not_come_back_with_the_rest(tmp_path):
+    clock = Clock()
+    engine = an_engine(tmp_path, clock, partial_percent="100", latency_ms=1000)
+    await engine.submit(ENTRY, ID)
+    clock.passes(1)
+    await engine.lookup(ID)
+    await engine.cancel(STOP_ID)
+    clock.passes(1)
+    found = await engine.lookup(ID)
+    assert (found.state, found.leg(Leg.STOP).state, found.leg(Leg.TARGET).protects) == (FILLED, CANCELLED, 100)
+
+
 async def test_cancel_between_the_parts_keeps_what_had_filled(tmp_path):
     clock = Clock()
     engine = an_engine(tmp_path, clock, partial_percent="100", latency_ms=1000)

@@ -35,7 +35,7 @@ STEPS = st.lists(
         st.sampled_from(["A", "B"]),
         st.integers(1, 300).map(Decimal),
         PRICES,
-        st.integers(0, 12),
+        st.integers(0, 24),
     ),
     max_size=25,
 )
@@ -68,7 +68,7 @@ class World:
             case "wait":
                 self.now += timedelta(seconds=3)
             case "cancel":
-                market.cancel(turn, f"cs-{pick}-entry")
+                market.cancel(turn, f"cs-{pick // 2}-{'entry' if pick % 2 else 'stop'}")
             case _:
                 plan = self._plan(what, turn, seen, price)
                 market.arrive(turn, f"cs-{number}-entry", plan, self.now, self.terms, None, None)
@@ -97,7 +97,11 @@ class World:
             assert before is None or not before.state.is_final, "what has ended changes no more"
             assert before is None or order.filled >= before.filled
             self.orders[order_id] = order
-        self.fills += turn.fills
+        for fill in turn.fills:
+            held = sum((each.side.sign * each.quantity for each in self.fills if each.ticker == fill.ticker), D(0))
+            is_closing = held * fill.side.sign < 0 and fill.quantity <= abs(held)
+            assert fill.leg is Leg.ENTRY or is_closing, "what closes opens nothing"
+            self.fills.append(fill)
 
     def check(self):
         book = self.standing.book
@@ -124,7 +128,7 @@ class World:
             assert all(each.plan.side.sign * held < 0 for each in mine)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(TERMS, STEPS)
 def test_cash_and_shares_come_from_fills_alone_and_no_leg_closes_more_than_is_held(terms, steps):
     World(terms).run(steps)
