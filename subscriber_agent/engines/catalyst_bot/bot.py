@@ -132,8 +132,11 @@ class Bot:
             metadata={"origin": "catalyst-signals"},
         )
 
-    def filled_buy(self, plan: OrderPlan, price: Decimal, at: datetime) -> Any:
-        """The filled order from which its position manager opens what is to be closed."""
+    def filled_buy(self, plan: OrderPlan, price: Decimal) -> Any:
+        """The filled order from which its position manager opens what is to be closed.
+
+        Without a time: the manager takes its own, and stumbles over one with an offset when it closes.
+        """
         count = int(plan.quantity)
         return self.Order(
             order_id="held",
@@ -143,7 +146,6 @@ class Bot:
             filled_quantity=count,
             filled_avg_price=price,
             status=self.OrderStatus("filled"),
-            filled_at=at,
         )
 
     def arguments(self, plan: OrderPlan, order_id: str) -> dict[str, Any]:

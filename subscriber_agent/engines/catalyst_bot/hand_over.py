@@ -65,7 +65,7 @@ async def hand_over(
         if plan.leg is Leg.ENTRY:
             said = await _entry(bot, sealed, plan, order_id, account, folder, now)
         elif is_close(plan):
-            await _close(bot, broker, sealed, plan, folder, now)
+            await _close(bot, broker, sealed, plan, folder)
         else:
             await sealed.place_directly()
     except Exception as error:
@@ -88,14 +88,14 @@ async def _entry(
     return str(getattr(result, "error_message", None) or "")
 
 
-async def _close(bot: Bot, broker: Any, sealed: SealedBroker, plan: OrderPlan, folder: Path, now: datetime) -> None:
+async def _close(bot: Bot, broker: Any, sealed: SealedBroker, plan: OrderPlan, folder: Path) -> None:
     holdings = reading.holdings_from(await settled(broker.get_positions()))
     held = next((each for each in holdings if each.ticker == plan.ticker), None)
     if held is None or held.quantity < plan.quantity:
         raise NotSent(f"no position of {plan.quantity:f} {plan.ticker} to close")
     # A manager for this one closing: the bot's never reads its positions back after a restart.
     manager = bot.PositionManager(broker=sealed, db_path=_database(folder))
-    order = bot.filled_buy(plan, held.average_price or Decimal(0), now)
+    order = bot.filled_buy(plan, held.average_price or Decimal(0))
     position = await settled(manager.open_position(order=order, signal_id=None, strategy="catalyst-signals"))
     await settled(manager.close_position(position_id=position.position_id, exit_reason="close_signal"))
 

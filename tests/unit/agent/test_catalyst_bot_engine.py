@@ -141,6 +141,10 @@ async def test_a_close_goes_through_the_position_manager_as_an_order_of_ours(rac
         assert (outcome.state, outcome.quantity) == (OutcomeState.FILLED, 20)
         assert await engine.positions() == ()
     assert clients(rack) == [ID, EXIT_ID]
+    from catalyst_bot.portfolio.position_manager import CLOSED
+
+    (closed,) = CLOSED
+    assert rack.world.orders[closed.exit_order_id].client_order_id == EXIT_ID
 
 
 async def test_a_close_of_more_than_is_held_is_rejected(rack):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ class ManagedPosition:
     position_id: str
     ticker: str
     quantity: int
+    opened_at: datetime
 
 
 @dataclass
@@ -20,6 +22,10 @@ class ClosedPosition:
     position_id: str
     exit_reason: str
     exit_order_id: str | None
+    held_s: float
+
+
+CLOSED: list[ClosedPosition] = []
 
 
 class PositionManager:
@@ -31,7 +37,9 @@ class PositionManager:
     async def open_position(self, order: Any, signal_id: str | None = None, strategy: str | None = None) -> Any:
         if not order.is_filled():
             raise ValueError("not filled")
-        position = ManagedPosition(str(uuid.uuid4()), order.ticker, order.filled_quantity)
+        position = ManagedPosition(
+            str(uuid.uuid4()), order.ticker, order.filled_quantity, order.filled_at or datetime.now()
+        )  # noqa: DTZ005  # as upstream
         self._positions[position.position_id] = position
         return position
 
@@ -45,4 +53,6 @@ class PositionManager:
             exit_order_id = order.order_id
         except Exception:
             pass
-        return ClosedPosition(position_id, exit_reason, exit_order_id)
+        held_s = (datetime.now() - position.opened_at).total_seconds()  # noqa: DTZ005  # as upstream
+        CLOSED.append(ClosedPosition(position_id, exit_reason, exit_order_id, held_s))
+        return CLOSED[-1]
