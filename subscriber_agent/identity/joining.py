@@ -169,6 +169,12 @@ def _fits(invite: Invite, config: AgentConfig, creds: Path, ca_file: Path | None
             "the invite's starter config would trade live",
             hint="Do not use it. Tell your operator, in person; `mode: live` is written by yourself only.",
         )
+    # An engine may be a program on this machine, or money: whoever made the invite must not choose it.
+    if config.engine.kind != "paper" or config.engine.paper.price_source != "signals":
+        raise InputError(
+            "the invite's starter config names an engine of its own",
+            hint="Do not use it. Tell your operator, in person; another engine than paper is chosen by yourself only.",
+        )
 
 
 def _renewal(invite: Invite, creds: str, present: tuple[AgentConfig, Creds], stage: Path, now: datetime) -> _Draft:

@@ -127,6 +127,11 @@ def test_force_replaces_the_config_and_keeps_the_old_one_beside_it(home):
         ({"starter_config": starter("alice").replace("127.0.0.1:1", "127.0.0.1:2")}, InputError),
         ({"starter_config": starter("alice", "ca_file: /etc/ssl/x.pem")}, InputError),
         ({"starter_config": starter("alice", "mode: live")}, InputError),
+        ({"starter_config": starter("alice", "engine: {kind: command, command: {argv: [/bin/sh]}}")}, InputError),
+        (
+            {"starter_config": starter("alice", "engine: {paper: {quotes_file: /etc/x, price_source: quotes_file}}")},
+            InputError,
+        ),
         ({"starter_config": "x"}, ConfigInvalid),
         ({"expires_at": NOW + timedelta(seconds=1)}, CredsExpired),
     ],
