@@ -39,15 +39,17 @@ def site(tmp_path_factory):
     return folder
 
 
+def _run(tmp_path, environ):
+    command = [sys.executable, "-c", _PROGRAM, str(tmp_path)]
+    return subprocess.run(command, check=False, env=environ, capture_output=True, text=True, timeout=60)
+
+
 def test_the_example_builds_installs_and_runs_as_an_engine(site, tmp_path):
-    environ = {**os.environ, "PYTHONPATH": str(site)}
-    done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, str(tmp_path)], env=environ, capture_output=True, text=True, timeout=60
-    )
+    done = _run(tmp_path, {**os.environ, "PYTHONPATH": str(site)})
     assert (done.stdout, done.stderr, done.returncode) == ("notebook True 1234\n", "", 0)
 
 
 def test_without_the_package_the_plug_in_is_not_there(tmp_path):
-    done = subprocess.run([sys.executable, "-c", _PROGRAM, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    done = _run(tmp_path, dict(os.environ))
     assert done.returncode == 1
     assert "no plug-in called notebook is installed" in done.stderr

@@ -147,8 +147,8 @@ async def test_a_true_cancellation_passes():
     ],
     ids=[
         "account-none", "cash-float", "cash-nan", "blocked-text", "positions-none", "positions-list", "of-nothing",
-        "twice", "unsorted", "int", "orders-none", "side-text", "orders-unsorted", "quote-text", "naive-time", "price-zero",
-        "symbol-int", "observe-none", "observe-list",
+        "twice", "unsorted", "int", "orders-none", "side-text", "orders-unsorted", "quote-text", "naive-time",
+        "price-zero", "symbol-int", "observe-none", "observe-list",
     ],
 )  # fmt: skip
 async def test_a_malformed_answer_to_a_question_is_a_fault(name, arguments, answer):

@@ -37,7 +37,8 @@ class PositionManager:
     async def open_position(self, order: Any, signal_id: str | None = None, strategy: str | None = None) -> Any:
         if not order.is_filled():
             raise ValueError("not filled")
-        position = ManagedPosition(
+        opened_at = order.filled_at or datetime.now()  # noqa: DTZ005  # as upstream
+        position = ManagedPosition(str(uuid.uuid4()), order.ticker, order.filled_quantity, opened_at)
             str(uuid.uuid4()), order.ticker, order.filled_quantity, order.filled_at or datetime.now()
         )  # noqa: DTZ005  # as upstream
         self._positions[position.position_id] = position
