@@ -39,8 +39,6 @@ class PositionManager:
             raise ValueError("not filled")
         opened_at = order.filled_at or datetime.now()  # noqa: DTZ005  # as upstream
         position = ManagedPosition(str(uuid.uuid4()), order.ticker, order.filled_quantity, opened_at)
-            str(uuid.uuid4()), order.ticker, order.filled_quantity, order.filled_at or datetime.now()
-        )  # noqa: DTZ005  # as upstream
         self._positions[position.position_id] = position
         return position
 
