@@ -283,12 +283,13 @@ class Protecting:
         if not self._can().quotes:
             return ()
         for row in await self._disk.run(self._watched_rows):
-            look = None
+            quote = None
             # A silence is as blind as an old price; the fault is told where it is met.
             with contextlib.suppress(EngineSilent):
-                look = looked_at(row, await self._handover.quote(row.ticker, rules), self._clock())
-            if look is not None and look.is_fresh:
-                await self._disk.run(self._saw, row, look)
+                quote = await self._handover.quote(row.ticker, rules)
+            look = looked_at(row, quote, self._clock())
+            if quote is not None and look.is_fresh:
+                await self._disk.run(self._saw, row, look, quote.at)
                 if look.reached:
                     found.append(_wanted(row, look))
         return tuple(found)
@@ -304,10 +305,11 @@ class Protecting:
             and not self._recorder.is_exiting(each.ticker)
         ]
 
-    def _saw(self, row: Protection, look: Look) -> None:
+    def _saw(self, row: Protection, look: Look, quoted_at: datetime) -> None:
         """Note a fresh price: the watch is confirmed by it, and a trailing stop follows it."""
         now = self._clock()
-        self._seen_at[row.entry_id] = now
+        # A price that stands still is as old as it says, however often it is looked at.
+        self._seen_at[row.entry_id] = max(self._seen_at.get(row.entry_id, quoted_at), min(quoted_at, now))
         with self._journal.transaction():
             there = self._journal.protection(row.entry_id)
             if there is None or not there.is_open:

@@ -141,6 +141,7 @@ class Recorder:
             can=self._engine.capabilities(),
             held=self.held_of(row) if held is None else held,
             native=_native(entry),
+            is_native_over=_is_native_over(entry),
             order=order,
             rest=rest,
             is_exiting=self.is_exiting(row.ticker),
@@ -164,6 +165,13 @@ def _native(entry: OrderRow | None) -> Decimal:
     """The shares that the engine's own stop of an entry protects, by its last word."""
     stop = None if entry is None or entry.outcome is None else entry.outcome.leg(Leg.STOP)
     return stop.protects if stop is not None and stop.state.is_working else ZERO
+
+
+def _is_native_over(entry: OrderRow | None) -> bool:
+    outcome = None if entry is None else entry.outcome
+    if outcome is None or not outcome.legs or not outcome.state.is_final:
+        return False
+    return all(each.state.is_final for each in outcome.legs)
 
 
 def _stop_order(row: OrderRow | None) -> tuple[StopOrder, Decimal]:

@@ -52,7 +52,7 @@ def prices_from(signal: Signal, limits: Limits, market: Market, now: datetime) -
         current=current,
         limit=limit,
         worst=worst,
-        value=worst if side > 0 else _dearest(reference, current, limit),
+        value=_bought(reference, worst) if side > 0 else _dearest(reference, current, limit),
         stop=_own(worst, -side * limits.own_stop_percent) or price_known(signal.stop_price),
         target=_own(worst, side * limits.own_target_percent) or price_known(signal.target_price),
     )
@@ -81,6 +81,11 @@ def on_tick(price: Decimal, side: int) -> Decimal:
     """
     tick = _CENT if price >= 1 else _SUB_CENT
     return price.quantize(tick, ROUND_FLOOR if side > 0 else ROUND_CEILING)
+
+
+def _bought(reference: Decimal | None, worst: Decimal | None) -> Decimal | None:
+    """What a share counts as: its limit may lie a part of a tick below the reference, and the order is worth that."""
+    return None if worst is None else _dearest(reference, worst)
 
 
 def _dearest(*prices: Decimal | None) -> Decimal | None:

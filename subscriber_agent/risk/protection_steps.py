@@ -61,6 +61,7 @@ class Known:
     """What is known at `now` about one entry: the shares held of it (positive), and what would close them.
 
     `native` are the shares that the engine's own stop protects, `rest` what our own stop order would still close,
+    `is_native_over`: the entry has ended, and so have the legs it had, so that no native stop will come any more.
     `blind_since` since when no fresh price was seen in the regular session (None: one was, or none is needed).
     """
 
@@ -68,6 +69,7 @@ class Known:
     can: Capabilities
     held: Decimal
     native: Decimal = ZERO
+    is_native_over: bool = False
     order: StopOrder = StopOrder.NONE
     rest: Decimal = ZERO
     is_exiting: bool = False
@@ -113,9 +115,8 @@ def _native(row: Protection, this: Known) -> tuple[Protection, Action]:
         return row.became(_CONFIRMED, this.now), Action.NOTHING
     detail = f"the engine's stop covers {this.native:f} of {this.held:f} shares"
     waiting = row.became(_WANTED, this.now, detail)
-    if this.now - waiting.since < STOP_WAIT:
-        return waiting, Action.NOTHING
-    return waiting, Action.LET_GO
+    is_due = this.is_native_over or this.now - waiting.since >= STOP_WAIT
+    return waiting, Action.LET_GO if is_due else Action.NOTHING
 
 
 def let_go(row: Protection, this: Known) -> Protection:
