@@ -69,6 +69,11 @@ class PaperAccount:
         """What the account began with."""
         return self._store.start_cash_usd
 
+    @property
+    def commits(self) -> int:
+        """How often something was written to disk since it was opened."""
+        return self._store.commits
+
     def submit(self, plan: OrderPlan, order_id: str, now: datetime, news: Iterable[Tick]) -> tuple[Outcome, _Ids]:
         """Take an order once; the same id again returns what became of it."""
 

@@ -62,6 +62,7 @@ class PaperStore:
         self._read_only = read_only
         self._seen = 0
         self.path = path
+        self.commits = 0  # each is one fsync
         self.start_cash_usd = Decimal(0)
 
     @classmethod
@@ -206,6 +207,7 @@ class PaperStore:
         try:
             yield
             self._connection.execute("COMMIT")
+            self.commits += 1
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")

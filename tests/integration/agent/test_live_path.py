@@ -28,7 +28,7 @@ async def test_a_live_signal_costs_one_commit_before_the_engine_has_it(operator,
         assert len(agent.journal.open_intents()) == 1
 
 
-async def test_and_two_after_it_the_engines_own_log_and_the_outcome(operator, until):
+async def test_and_one_after_it_beside_the_engines_own_for_the_outcome_with_its_fill_and_stop(operator, until):
     config = await operator.add_user("alice", ["signals.*.*"])
     # Reports that were sent are taken out of the journal at their own time.
     agent = Agent(config, "alice", privacy=Privacy.NONE)
@@ -37,7 +37,7 @@ async def test_and_two_after_it_the_engines_own_log_and_the_outcome(operator, un
         before = agent.journal.commits
         await publish(a_signal())
         await until(lambda: agent.labels == ["FILLED"], what="it is filled")
-        assert agent.journal.commits - before == 3
+        assert agent.journal.commits - before == 2
 
 
 async def test_a_live_batch_with_its_own_retraction_is_not_traded(operator, until):

@@ -16,12 +16,13 @@ from signal_contract.errors import EngineUnusable, NotFound, StorageFailed
 from subscriber_agent.accounting.book import Leg, Side
 from subscriber_agent.engines.context import EngineContext
 from subscriber_agent.engines.engine import OutcomeState, order_id_from, triggered_order_id
-from subscriber_agent.engines.paper.account import account_beside
+from subscriber_agent.engines.paper.account import PaperAccount, account_beside
 from subscriber_agent.engines.paper.engine import PaperEngine, make
 from subscriber_agent.engines.paper.settings import PaperSettings
 from subscriber_agent.engines.paper.store import STORE_FILE, PaperStore
 from subscriber_agent.engines.paper.turn import Turn
 from subscriber_agent.risk.decision import TimeInForce
+from subscriber_agent.risk.market import Capabilities
 
 STOP_ID, TARGET_ID = triggered_order_id(ID, Leg.STOP), triggered_order_id(ID, Leg.TARGET)
 FILLED, ACCEPTED, CANCELLED, REJECTED, PARTLY = (
@@ -265,6 +266,20 @@ async def test_a_store_that_cannot_be_read_is_a_storage_fault(tmp_path):
         connection.commit()
     with pytest.raises(StorageFailed, match="cannot be read"):
         await engine.positions()
+
+
+def test_an_order_with_its_fill_and_its_legs_is_one_commit_and_a_look_is_none(tmp_path):
+    account = PaperAccount.open(tmp_path, PaperSettings(), Capabilities(stop_orders=True))
+    before = account.commits
+    account.submit(ENTRY, ID, NOW, ())
+    assert account.commits - before == 1
+    account.submit(ENTRY, ID, NOW, ())
+    account.lookup(ID, NOW, ())
+    account.catch_up(later(60), ())
+    assert account.commits - before == 1
+    account.observe("ABCD", D(4), NOW, NOW, ())
+    assert account.commits - before == 2
+    account.close()
 
 
 # Legs -------------------------------------------------------------------------------------------------------------
