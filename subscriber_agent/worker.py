@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from datetime import UTC, datetime
 from typing import Any
 
 from signal_contract.creds import Creds
-from signal_contract.errors import ServerUnreachable
+from signal_contract.errors import LinkError
 from subscriber_agent import in_force
 from subscriber_agent.asking import Questions, ending_dict
 from subscriber_agent.desk import Desk
@@ -30,25 +30,24 @@ from subscriber_agent.engine_life import CLOSE_TIMEOUT_S, EngineLife
 from subscriber_agent.engines.engine import EngineEvent, EngineSilent
 from subscriber_agent.following import Following
 from subscriber_agent.journal import Journal, Stored
+from subscriber_agent.outlasting import needing_us, outlast
 from subscriber_agent.receiving.arrival import Sorted
 from subscriber_agent.receiving.catch_up import CatchUp
 from subscriber_agent.receiving.durable import Durable
 from subscriber_agent.receiving.live_signal import live_signal, set_aside_counts
 from subscriber_agent.receiving.receiver import DRAIN_S, Receiver
 from subscriber_agent.receiving.rounds import Kept, Report, Round
-from subscriber_agent.reconciling import Reconciling, shares_held
+from subscriber_agent.reconciling import Reconciling
 from subscriber_agent.rhythm import LISTEN_EVERY_S, Rhythm
 from subscriber_agent.settings.config import AgentConfig
 from subscriber_agent.settings.reload import ConfigWatcher
 from subscriber_agent.settled import Decided, Gathered, Settled
-from subscriber_agent.together import paused, run_together
+from subscriber_agent.together import run_together
 
 # An engine that does not say what it holds must not hold up the journal: then the signal is kept first.
 _GATHER_TIMEOUT_S = 1.0
 # Another process may add to what is undecided: `parked retry`.
 _LOOK_EVERY_S = 2.0
-# Between two tries to reach the server, where there is something to look after meanwhile.
-_CONNECT_AGAIN_S = 2.0
 
 
 class Worker:
@@ -126,25 +125,13 @@ class Worker:
                 self._own_disk.close()
 
     async def _receive(self, stop: asyncio.Event, connect_timeout_s: float, *, may_wait: bool) -> None:
-        """Receive; an absent server ends the agent only when there is nothing to look after without it."""
-        is_told = False
-        while not stop.is_set():
-            try:
-                return await self._receiver.run(stop, connect_timeout_s=connect_timeout_s)
-            except ServerUnreachable as error:
-                count = await self._disk.run(self._looked_after) if may_wait else 0
-                if not count:
-                    raise
-                if not is_told:
-                    self._report("not_connected", {"positions": count, "detail": error.message})
-                is_told = True
-            await paused(stop, _CONNECT_AGAIN_S)
-        return None
+        async def looked_after(failure: LinkError) -> int:
+            return await self._disk.run(needing_us, self._journal, failure) if may_wait else 0
 
-    def _looked_after(self) -> int:
-        """How many tickers are held by our own fills, or may be in a moment."""
-        under_way = {each.intent.plan.ticker for each in self._journal.open_intents()}
-        return len(under_way | shares_held(self._journal.fills()).keys())
+        def receive() -> Awaitable[None]:
+            return self._receiver.run(stop, connect_timeout_s=connect_timeout_s)
+
+        await outlast(receive, looked_after, stop, self._report)
 
     def _take(self, config: AgentConfig) -> None:
         self._desk.take(config)

@@ -125,7 +125,8 @@ def _differs(facts: dict[str, Any]) -> str:
 def _not_connected(facts: dict[str, Any]) -> str:
     count = facts["positions"]
     what = f"{count} position{'s' if count > 1 else ''}"
-    return f"not connected ({facts['detail']}); looking after {what}, and trying on"
+    then = "trying on" if facts["is_tried_again"] else "ending once nothing needs it any more"
+    return f"not connected ({facts['detail']}); looking after {what}, and {then}"
 
 
 _LINES: dict[str, Callable[[dict[str, Any]], str]] = {

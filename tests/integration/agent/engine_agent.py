@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from signal_contract.creds import read_creds
 from signal_contract.model import Session
 from subscriber_agent.accounting.book import Leg, Side
+from subscriber_agent.accounting.calendar import NYSE
 from subscriber_agent.desk import Desk
 from subscriber_agent.disk import Disk
 from subscriber_agent.engines.engine import (
@@ -35,6 +37,23 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def in_session() -> datetime:
+    """A clock that runs in New York's regular session: prices are watched then only."""
+    return now() + _TO_THE_SESSION
+
+
+def _to_the_session() -> timedelta:
+    step, here = timedelta(minutes=30), now()
+    for count in range(48 * 10):
+        moment = here + count * step
+        if {NYSE.session_at(moment), NYSE.session_at(moment + step)} == {Session.REGULAR}:
+            return count * step
+    raise AssertionError("no session within ten days")
+
+
+_TO_THE_SESSION = _to_the_session()
+
+
 class HandEngine:
     """Fills everything at its reference price, and holds the stop of each entry; paper, so that no gate is in the way.
 
@@ -53,6 +72,7 @@ class HandEngine:
         self.calls: list[str] = []
         self.hints: asyncio.Queue[EngineEvent | Exception] = asyncio.Queue()
         self.start_trouble: list[Exception] = []
+        self.clock: Callable[[], datetime] = now
         self._can = Capabilities(brackets=brackets, quotes=not brackets, events=events, idempotent=True)
 
     def capabilities(self) -> Capabilities:
@@ -130,7 +150,7 @@ class HandEngine:
 
     async def quote(self, ticker: str) -> Quote | None:
         price = self.quotes.get(ticker)
-        return None if price is None else Quote(price, price, price, now())
+        return None if price is None else Quote(price, price, price, self.clock())
 
     async def symbol(self, ticker: str) -> None:
         return None
@@ -149,7 +169,9 @@ class HandEngine:
 class HandAgent:
     """A worker over a HandEngine, put together as `run` does it."""
 
-    def __init__(self, config: Path, name: str = "alice", *, engine: Any = None, **changes: Any) -> None:
+    def __init__(
+        self, config: Path, name: str = "alice", *, engine: Any = None, clock: Any = now, **changes: Any
+    ) -> None:
         loaded = load_config(config)
         # Tests run at the hour of the machine.
         at_any_time = loaded.risk.model_copy(update={"sessions": tuple(Session), **changes})
@@ -159,7 +181,8 @@ class HandAgent:
         self.journal = Journal.open(settings.data_dir(creds.user, creds.account) / "journal.sqlite")
         self.disk = Disk.threaded()
         self.engine = HandEngine() if engine is None else engine
-        self.desk = Desk(settings, self.journal, self.engine, now, user=name, disk=self.disk)
+        self.engine.clock = clock
+        self.desk = Desk(settings, self.journal, self.engine, clock, user=name, disk=self.disk)
         self.stop = asyncio.Event()
         self.worker = Worker(settings, creds, self.journal, self.desk, self._note, disk=self.disk)
 

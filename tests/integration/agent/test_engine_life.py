@@ -6,10 +6,10 @@ import asyncio
 from decimal import Decimal
 
 import pytest
-from engine_agent import HandAgent, HandEngine, at_work, now
+from engine_agent import HandAgent, HandEngine, at_work, in_session, now
 from live_agent import a_signal, publishing
 
-from signal_contract.errors import EngineUnusable, ServerUnreachable
+from signal_contract.errors import DurableMissing, EngineUnusable, ServerUnreachable
 from subscriber_agent.accounting.book import Leg
 from subscriber_agent.engines.engine import EngineEvent
 
@@ -127,11 +127,41 @@ async def test_a_watched_stop_closes_its_position_before_the_first_connection(op
     await bought(operator, until, HandAgent(config, engine=engine))
     await operator.stop()
     engine.quotes = {"AAPL": Decimal("4.70")}
-    agent = HandAgent(config, engine=engine)
+    agent = HandAgent(config, engine=engine, clock=in_session)
     with pytest.raises(ServerUnreachable):
         await agent.run(connect_timeout_s=0.5)
     assert engine.held == {"AAPL": Decimal(0)}
     assert [each["kind"] for each in agent.of("own_exit")] == ["stop"]
+
+
+async def test_an_agent_without_its_durable_stays_only_for_a_stop_that_nobody_else_holds(operator, until):
+    config = await operator.add_user("alice", ["signals.*.*"])
+    engine = HandEngine(brackets=False)
+    engine.quotes = {"AAPL": Decimal(5)}
+    await bought(operator, until, HandAgent(config, engine=engine))
+    await (await operator.admin_link()).api("$JS.API.CONSUMER.DELETE.SIGNALS.sub_alice")
+    agent = HandAgent(config, engine=engine, clock=in_session)
+    task = asyncio.create_task(agent.run())
+    await until(lambda: agent.of("not_connected"), what="it stays up")
+    assert agent.of("not_connected")[0]["is_tried_again"] is False
+    engine.quotes = {"AAPL": Decimal("4.70")}
+    with pytest.raises(DurableMissing):
+        await task
+    assert engine.held == {"AAPL": Decimal(0)}
+    # Nothing needs it now.
+    with pytest.raises(DurableMissing):
+        await HandAgent(config, engine=engine).run()
+
+
+async def test_an_agent_without_its_durable_ends_where_the_engine_holds_its_stops(operator, until):
+    config = await operator.add_user("alice", ["signals.*.*"])
+    first = HandAgent(config)
+    await bought(operator, until, first)
+    await (await operator.admin_link()).api("$JS.API.CONSUMER.DELETE.SIGNALS.sub_alice")
+    agent = HandAgent(config, engine=first.engine)
+    with pytest.raises(DurableMissing):
+        await agent.run()
+    assert agent.of("not_connected") == []
 
 
 async def test_a_stop_ends_an_agent_that_is_still_looking_for_the_server(operator, until):

@@ -57,10 +57,14 @@ async def test_a_breach_and_what_it_closes_are_told_in_order(journal):
         ),
         (
             "not_connected",
-            {"positions": 1, "detail": "no answer"},
+            {"positions": 1, "is_tried_again": True, "detail": "no answer"},
             "not connected (no answer); looking after 1 position, and trying on",
         ),
-        ("not_connected", {"positions": 3, "detail": "x"}, "not connected (x); looking after 3 positions, and"),
+        (
+            "not_connected",
+            {"positions": 3, "is_tried_again": False, "detail": "x"},
+            "not connected (x); looking after 3 positions, and ending once nothing needs it any more",
+        ),
         (
             "reconcile",
             {"differences": [{"kind": "POSITION_MISSING", "ticker": "ABCD", "ours": "100", "engines": "0"}]},
