@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal as D
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -148,8 +149,11 @@ def test_only_what_two_looks_found_counts_with_the_numbers_of_the_second():
     assert lasting(first, ()) == lasting((), second) == ()
 
 
-def test_every_kind_says_what_it_means_and_what_to_do():
+def test_every_kind_says_what_it_means_and_what_to_do_in_the_document_too():
     assert set(MEANINGS) == set(DifferenceKind)
+    document = (Path(__file__).parents[3] / "docs" / "reconcile.md").read_text(encoding="utf-8")
+    for kind, (meaning, to_do) in MEANINGS.items():
+        assert f"| `{kind.value}` | {meaning} | {to_do} |" in document
 
 
 quantities = st.dictionaries(st.sampled_from(["AAPL", "MSFT", "TSLA"]), st.integers(-300, 300).map(D))
