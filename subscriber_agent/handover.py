@@ -106,14 +106,16 @@ class Handover:
     async def look(self, order_id: str, rules: Rules) -> tuple[Fill, ...]:
         """Look up an order of ours whose end, or whose legs, may have changed, and write down what is new in it.
 
-        Returns what was booked. An order that is final stays so when the engine does not know it any more; but then
-        nothing holds its stop. Raises EngineSilent.
+        Returns what was booked. An order that is final stays so when the engine is certain that it knows none; but then
+        nothing holds its stop. UNKNOWN is no word: the last one stands. Raises EngineSilent.
         """
         row = await self._disk.run(self._journal.order, order_id)
         if row is None or row.outcome is None:
             return ()
         outcome = await self.lookup(order_id, rules)
-        if outcome is None or outcome.state is OutcomeState.UNKNOWN:
+        if outcome is not None and outcome.state is OutcomeState.UNKNOWN:
+            return ()
+        if outcome is None:
             known = row.outcome
             outcome = Outcome(known.state, known.quantity, known.price, "the engine does not know it now")
         return () if outcome == row.outcome else await self.keep(row.intent, outcome, rules)

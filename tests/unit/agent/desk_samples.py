@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from agent_samples import NOW, D, a_config, an_arrival
 
@@ -22,7 +25,7 @@ from subscriber_agent.engines.engine import (
     WorkingOrder,
     triggered_order_id,
 )
-from subscriber_agent.journal import OrderIntent
+from subscriber_agent.journal import Journal, OrderIntent
 from subscriber_agent.risk.decision import OrderPlan, OrderType, TimeInForce
 from subscriber_agent.risk.market import Capabilities, Quote
 
@@ -38,6 +41,23 @@ READS = ("fills", "fills_of", "held", "meta", "latch", "stored", "order", "order
 READS += ("open_intents", "undecided", "snapshot", "breaker", "ledger_rows", "is_retracted", "latest_revision")
 READS += ("entry_times", "has_acted", "operator_state_at", "approved", "approvals", "open_reconcile", "failed_exits")
 READS += ("flatten_request", "capabilities")
+
+
+def hasty(path):
+    """A journal that does not wait for the disk: for deaths that a test only plays, thousands of times."""
+    if not path.exists():
+        path.write_bytes(_empty_journal())
+    journal = Journal.open(path)
+    journal._db.run("PRAGMA synchronous = OFF")
+    return journal
+
+
+@cache
+def _empty_journal():
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.sqlite"
+        Journal.open(path).close()
+        return path.read_bytes()
 
 
 class Clock:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from agent_samples import NOW, D, a_close, a_config, a_revision, a_signal, an_arrival
-from desk_samples import READS, Broker, Paper
+from desk_samples import READS, Broker, Paper, hasty
 
 from signal_contract.codec import signal_id_from
 from signal_contract.model import Action, Event
@@ -298,7 +298,7 @@ async def test_an_order_never_handed_over_is_abandoned_when_the_rules_no_longer_
 
 async def _until_killed(path, fuse, broker):
     """A whole life of an agent over `path`, which its broker outlives; True when it was killed in it."""
-    journal = Journal.open(path)
+    journal = hasty(path)
     try:
         desk = a_desk(Mortal(journal, fuse), Mortal(broker, fuse), data=path.parent)
         received(journal, *STORY)

@@ -1,11 +1,12 @@
 """The line to the engine: its faults open the circuit, over restarts; exits always go; nothing is sent twice."""
 
 import pytest
-from agent_samples import a_close, a_signal
+from agent_samples import D, a_close, a_signal
 from desk_samples import Broker, Watched, booked
 
 from signal_contract.errors import StorageFailed
-from subscriber_agent.engines.engine import EngineSilent, Outcome, OutcomeState
+from subscriber_agent.accounting.book import Leg
+from subscriber_agent.engines.engine import EngineSilent, Holding, LegOutcome, Outcome, OutcomeState
 from subscriber_agent.journal import Journal
 from subscriber_agent.risk.market import Health
 
@@ -140,3 +141,79 @@ async def test_an_engine_that_works_costs_no_commit_for_its_circuit(journal):
     await watched.settled(*_tickers("BBBB"))
     # What was received, the decision, the outcome with its fill and its stop; the engine's own log is its own.
     assert journal.commits - before == 3
+
+
+# Answers that cannot be -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        "FILLED",
+        Outcome(OutcomeState.FILLED, D("NaN"), D(5)),
+        Outcome(OutcomeState.FILLED, D(-100), D(5)),
+        Outcome(OutcomeState.FILLED, D(0), D(5)),
+        Outcome(OutcomeState.PARTLY_FILLED),
+        Outcome(OutcomeState.ABANDONED),
+        Outcome(OutcomeState.FILLED, D(100), D(5), legs=(LegOutcome(Leg.STOP, "x", OutcomeState.ACCEPTED, D("inf")),)),
+    ],
+    ids=["nothing", "text", "nan", "negative", "none-filled", "none-in-part", "ours", "leg"],
+)
+async def test_an_answer_that_cannot_be_leaves_the_orders_end_unknown(journal, answer):
+    broker = Broker()
+    watched = Watched(journal, broker, risk=LIMITS)
+
+    async def says(plan, order_id):
+        broker.take(plan, order_id)
+        return answer
+
+    broker.submit = says
+    assert await watched.settled(a_signal()) == ["UNKNOWN"]
+    assert (journal.fills(), journal.breaker("broker").failures) == ([], 1)
+    await watched.desk.tend()
+    assert {"ABCD": journal.held("ABCD")} == broker.held()
+    assert broker.asked.count("submit") == 0
+
+
+@pytest.mark.parametrize(
+    "positions",
+    [(Holding("ABCD", D("NaN")),), (Holding("ABCD", D(1)), Holding("ABCD", D(2))), ("ABCD",), 7],
+    ids=["nan", "twice", "text", "number"],
+)
+async def test_positions_that_cannot_be_are_a_silence(journal, positions):
+    broker = Broker()
+    watched = Watched(journal, broker)
+
+    async def says():
+        return positions
+
+    broker.positions = says
+    with pytest.raises(EngineSilent):
+        await watched.settled(a_signal())
+    assert journal.undecided_count() == 1
+
+
+async def test_cash_that_is_no_number_is_not_known_and_refuses(journal):
+    broker = Broker()
+    watched = Watched(journal, broker)
+    broker.cash = D("NaN")
+    assert await watched.settled(a_signal()) == ["INSUFFICIENT_FUNDS"]
+
+
+async def test_an_order_that_is_unknown_for_a_moment_keeps_its_last_word(journal):
+    broker = Broker()
+    watched = Watched(journal, broker)
+    await watched.settled(a_signal())
+    before, real = watched.protection(), broker.lookup
+
+    async def forgets(order_id):
+        return UNKNOWN
+
+    broker.lookup = forgets
+    watched.clock.passes(60)
+    await watched.desk.tend()
+    assert watched.protection() == before
+    broker.lookup = real
+    await watched.desk.tend()
+    assert watched.protection() == before

@@ -2,7 +2,7 @@
 
 import pytest
 from agent_samples import NOW, D, a_position, a_signal
-from desk_samples import BRACKETS, READS, Broker, Clock, Paper, Watched, booked
+from desk_samples import BRACKETS, READS, Broker, Clock, Paper, Watched, booked, hasty
 
 from subscriber_agent.accounting.book import Leg
 from subscriber_agent.accounting.ledger import LatchKind
@@ -196,7 +196,7 @@ async def test_killed_at_any_step_every_position_is_closed_exactly_once(tmp_path
 
 async def _killed_at(path, step, paper):
     """Two positions, a broken limit, and a look at the clock that dies before its call number `step`; False: none."""
-    journal, left = Journal.open(path), 0
+    journal, left = hasty(path), 0
     watched = Watched(journal, paper, risk={**TIGHT, "flatten_on_breach": True})
     await watched.settled(a_signal(), a_signal("two", ticker="BBBB"))
     _drop(watched)

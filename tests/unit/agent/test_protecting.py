@@ -1,12 +1,13 @@
 """Every share of an entry has its stop, whatever the engine does: held by it, placed by us, watched, or closed."""
 
 import pytest
-from agent_samples import NOW, D, a_close, a_revision, a_signal
+from agent_samples import NOW, D, a_close, a_revision, a_signal, an_arrival
 from desk_samples import (
     ACCEPTED,
     BRACKETS,
     CANCELLED,
     PARTLY,
+    READS,
     STOP_ORDERS,
     WATCHED,
     Broker,
@@ -14,6 +15,7 @@ from desk_samples import (
     Watched,
     a_quote,
     booked,
+    hasty,
 )
 
 from signal_contract.model import Event
@@ -495,3 +497,73 @@ async def test_killed_before_the_stop_order_went_out_it_goes_out_once(journal):
     await again.desk.tend_exits()
     assert [each.rsplit("-", 1)[1] for each in again.engine.handed_over] == ["entry", "stop"]
     assert state(again) == (Holder.ORDER, S.CONFIRMED)
+
+
+class Mortal:
+    """Passes every call on, and dies before the call number `at` of those that change something."""
+
+    def __init__(self, inner, fuse):
+        self._inner, self._fuse = inner, fuse
+
+    def __getattr__(self, name):
+        target = getattr(self._inner, name)
+        if not callable(target) or name in READS:
+            return target
+
+        def call(*args, **kwargs):
+            self._fuse[0] -= 1
+            if self._fuse[0] == 0:
+                raise Killed
+            return target(*args, **kwargs)
+
+        return call
+
+
+async def _life(path, broker, at):
+    """Two entries that fill in two parts, their stops, one stop that is hit, and a flatten; True when killed in it."""
+    journal, clock, fuse = hasty(path), broker.clock, [at]
+    try:
+        watched = Watched(Mortal(journal, fuse), Mortal(broker, fuse), clock=clock, release_s=0.05, risk=LIMITS)
+        await watched.desk.recover()
+        await watched.desk.tend_exits()
+        if journal.last_sequence() == 0:
+            journal.record([an_arrival(1, a_signal()), an_arrival(2, a_signal("b", ticker="BBBB"))])
+        await watched.settled()
+        broker.fills_now = None
+        for order in [each for each in broker.there.values() if each.plan.leg is Leg.ENTRY and each.filled == 40]:
+            broker.fills(order, 60)
+        await watched.desk.tend()
+        if broker.held().get("BBBB"):
+            broker.moves("BBBB", D("4.7"))
+        await watched.desk.tend()
+        journal.request_flatten("", NOW)
+        await watched.desk.tend()
+        await watched.desk.tend()
+    except Killed:
+        return True
+    finally:
+        # Closed below SQLite's transactions, without the journal's own good-bye.
+        journal._db._connection.close()
+    return False
+
+
+# Every second step each: there are hundreds.
+@pytest.mark.parametrize(("can", "step"), [(BRACKETS, 1), (STOP_ORDERS, 2)], ids=["native", "order"])
+async def test_killed_at_every_step_nothing_is_held_twice_or_left_alone(tmp_path, can, step):
+    while True:
+        path, broker = tmp_path / f"{step}.sqlite", Broker(can=can, clock=Clock())
+        broker.fills_now = 40
+        was_killed = await _life(path, broker, step)
+        broker.fills_now = None
+        if was_killed:
+            assert not await _life(path, broker, 0)
+        with Journal.open(path) as journal:
+            where = f"killed at step {step}"
+            assert (broker.held(), journal.open_intents(), journal.protections()) == ({}, [], []), where
+            assert {each: journal.held(each) for each in ("ABCD", "BBBB")} == {"ABCD": 0, "BBBB": 0}, where
+            assert journal.latch(LOCAL_LATCH) is None, where
+            assert len(set(broker.handed_over)) == len(broker.handed_over), where
+        if not was_killed:
+            break
+        step += 2
+    assert step > 80

@@ -6,13 +6,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agent_samples import D, a_close, a_signal
-from desk_samples import BRACKETS, CANCELLED, STOP_ORDERS, WATCHED, Broker, Clock, Watched, a_quote
+from desk_samples import BRACKETS, CANCELLED, STOP_ORDERS, WATCHED, Broker, Clock, Watched, a_quote, hasty
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subscriber_agent.accounting.book import Leg
 from subscriber_agent.engines.engine import EngineSilent
-from subscriber_agent.journal import Journal
 from subscriber_agent.receiving.control_state import LOCAL_LATCH
 from subscriber_agent.risk.market import Capabilities
 from subscriber_agent.risk.protection import Holder, ProtectionState
@@ -48,7 +47,7 @@ def test_after_every_storm_all_is_booked_and_every_share_is_protected_closed_or_
 async def _run(path, can, fills_now, steps):
     clock = Clock()
     broker = Broker(can=can, clock=clock, quote=a_quote("5", clock, "0") if can.quotes else None)
-    with Journal.open(path) as journal:
+    with hasty(path) as journal:
         watched = Watched(journal, broker, clock=clock, release_s=0.02, risk=RISK)
         broker.fills_now = fills_now
         await watched.settled(a_signal())
