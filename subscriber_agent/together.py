@@ -27,6 +27,8 @@ async def run_together(
             timeout_s = None if deadline is None else deadline - clock()
             pending = {each for each in (*working, *attending, stopping) if not each.done()}
             await asyncio.wait(pending, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        # A cancellation from within, which a library may let slip, must not look like an end that was wished for.
+        strays = [task for task in (*attending, *working) if task.cancelled()]
     finally:
         everything = working | attending | {stopping}
         for task in everything:
@@ -36,6 +38,8 @@ async def run_together(
     for failure in failures:
         if failure is not None:
             raise failure
+    if strays and not stop.is_set():
+        raise RuntimeError("a part of the agent was cancelled from within")
 
 
 async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, _Answer]) -> _Answer | None:

@@ -113,7 +113,6 @@ def account_dict(journal: JournalReader, word: EngineSnapshot | None) -> dict[st
         "equity_usd": None if word is None else word.account.equity,
         "realised_usd": book.realised_usd,
         "positions": len(held_now(journal)),
-        "as_of": None if word is None else word.at.isoformat(),
     }
 
 

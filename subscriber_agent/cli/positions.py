@@ -31,7 +31,8 @@ def positions(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     data = {
         "positions": rows,
         "unrealised_usd": _total([each["unrealised_usd"] for each in rows]),
-        **{name: account[name] for name in ("cash_usd", "equity_usd", "realised_usd", "as_of")},
+        **{name: account[name] for name in ("cash_usd", "equity_usd", "realised_usd")},
+        "as_of": None if word is None else word.at.isoformat(),
         "engine": None if word is None else word.engine,
         "differences": 0 if open_row is None else len(open_row.differences),
     }

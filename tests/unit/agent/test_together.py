@@ -40,6 +40,20 @@ async def test_one_failure_ends_all_and_is_raised(is_work):
             await run_together(stop, works, attendants, drain_s=5)
 
 
+async def _cancelled_from_within():
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("is_work", [True, False])
+async def test_a_part_that_is_cancelled_from_within_is_no_wished_for_end(is_work):
+    stop = asyncio.Event()
+    stray = _cancelled_from_within()
+    works, attendants = ([_heeding(stop), stray], []) if is_work else ([_heeding(stop)], [stray])
+    async with asyncio.timeout(1):
+        with pytest.raises(RuntimeError, match="cancelled from within"):
+            await run_together(stop, works, attendants, drain_s=5)
+
+
 async def test_an_attendant_that_is_done_ends_nothing():
     stop = asyncio.Event()
     running = asyncio.create_task(run_together(stop, [_heeding(stop)], [asyncio.sleep(0)], drain_s=5))
