@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 
 from subscriber_agent.accounting.book import ZERO, Book, Fill, Position
 from subscriber_agent.journal import JournalReader
@@ -13,6 +15,8 @@ class OwnBook:
 
     def __init__(self, journal: JournalReader) -> None:
         self._journal = journal
+        self._limits: dict[str, Decimal | None] = {}
+        self._positions: tuple[Book, dict[str, Position]] | None = None
         self._start()
 
     def _start(self) -> None:
@@ -33,10 +37,17 @@ class OwnBook:
         self._count += len(new)
         return self._book
 
-    def positions(self) -> dict[str, Position]:
+    def positions(self) -> Mapping[str, Position]:
         """What is held by ticker, each with the time limit of the order that opened it."""
-        return {ticker: self._limited(each) for ticker, each in self.now().positions.items()}
+        book = self.now()
+        if self._positions is None or self._positions[0] is not book:
+            found = {ticker: self._limited(each) for ticker, each in book.positions.items()}
+            self._positions = (book, found)
+        return self._positions[1]
 
     def _limited(self, position: Position) -> Position:
-        row = self._journal.order(position.opened_by)
-        return position if row is None else replace(position, max_hold_s=row.intent.plan.max_hold_s)
+        order_id = position.opened_by
+        if order_id not in self._limits:
+            row = self._journal.order(order_id)
+            self._limits[order_id] = None if row is None else row.intent.plan.max_hold_s
+        return replace(position, max_hold_s=self._limits[order_id])

@@ -246,7 +246,7 @@ class Protecting:
         return True
 
     def _to_release(self, ticker: str) -> list[str]:
-        rows = {each.entry_id: each for each in self._journal.protections() if each.ticker == ticker}
+        rows = {each.entry_id: each for each in self._journal.protections(ticker=ticker)}
         held = self._situation.own().get(ticker)
         # An entry that was never looked after may have legs as well.
         openers = [held.opened_by] if held is not None and held.opened_by not in rows else []

@@ -77,11 +77,10 @@ class Recorder:
         if plan.leg is Leg.ENTRY and self._journal.protection(intent.order_id) is None:
             self.begin(intent, now)
         failed = []
-        for row in self._journal.protections():
-            if row.ticker == plan.ticker:
-                after, _ = next_step(row, self.known_of(row, now))
-                if self.keep_protection(row, after, now):
-                    failed.append(after)
+        for row in self._journal.protections(ticker=plan.ticker):
+            after, _ = next_step(row, self.known_of(row, now))
+            if self.keep_protection(row, after, now):
+                failed.append(after)
         return tuple(failed)
 
     def begin(self, intent: OrderIntent, now: datetime) -> Protection | None:

@@ -5,7 +5,7 @@ It only reads. It runs where the journal is read, on the disk's thread, inside t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -69,7 +69,7 @@ class Situation:
         self._own = OwnBook(journal)
         self.seen: dict[str, Decimal] = {}
 
-    def own(self) -> dict[str, Position]:
+    def own(self) -> Mapping[str, Position]:
         """What we hold by our own log of executions."""
         return self._own.positions()
 

@@ -105,9 +105,12 @@ class AccountReader:
 
     # Stops, and how the account stands --------------------------------------------------------------------------
 
-    def protections(self, *, is_open: bool = True, limit: int = 1000) -> list[Protection]:
-        """The stops of entries, oldest first; `is_open` leaves out those that are closed. Raises StorageFailed."""
-        return holding.protections(self._db, is_open=is_open, limit=limit)
+    def protections(self, *, is_open: bool = True, ticker: str | None = None, limit: int = 1000) -> list[Protection]:
+        """The stops of entries, or of one ticker's, oldest first; `is_open` leaves out those that are closed.
+
+        Raises StorageFailed.
+        """
+        return holding.protections(self._db, is_open=is_open, ticker=ticker, limit=limit)
 
     def protection(self, entry_id: str) -> Protection | None:
         """The stop of one entry; None without one. Raises StorageFailed."""

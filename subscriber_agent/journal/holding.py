@@ -38,10 +38,14 @@ _SETS = ("times_in_force",)
 # Protections --------------------------------------------------------------------------------------------------------
 
 
-def protections(db: Database, *, is_open: bool, limit: int) -> list[Protection]:
-    """The stops of entries, the first opened first; `is_open` leaves out what is closed."""
-    where = "WHERE state <> 'CLOSED'" if is_open else ""
-    rows = db.rows(f"SELECT body FROM protections {where} ORDER BY at, rowid LIMIT ?", limit)  # noqa: S608
+def protections(db: Database, *, is_open: bool, ticker: str | None, limit: int) -> list[Protection]:
+    """The stops of entries, or of one ticker's, the first opened first; `is_open` leaves out what is closed."""
+    state = "state <> 'CLOSED'" if is_open else "1"
+    rows = db.rows(
+        f"SELECT body FROM protections WHERE {state} AND (?1 IS NULL OR ticker = ?1) ORDER BY at, rowid LIMIT ?2",  # noqa: S608
+        ticker,
+        limit,
+    )
     return [_protection(row[0]) for row in rows]
 
 
