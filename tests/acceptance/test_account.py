@@ -6,12 +6,13 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import Agents, a_signal, envelope, journal_of, publish, refusal, run_command
+from processes import Agents, a_signal, envelope, journal_of, publish, refusal, run_command, with_settings
 
 from signal_contract.errors import ExitCode
 
@@ -93,6 +94,21 @@ def test_what_differs_stops_entries_is_shown_accepted_and_then_entries_are_made_
         (loosened, *_) = journal.loosenings(1)
     assert (loosened.type, loosened.body["reason"]) == ("reconcile_accepted", "bought by hand")
     assert answer(alice, "audit", "verify")["loosened"]["rows"] > 0
+
+
+def test_what_the_engine_tells_is_looked_up_at_once(up, agents, alice):
+    with_settings(alice, engine={"kind": "paper", "paper": {"latency_ms": 300}})
+    agent = agents.online(alice)
+    publish(up, a_signal())
+    assert agent.codes(1) == ["ACCEPTED"]
+    filled = agent.until_line("order")
+    assert filled["outcome"]["state"] == "FILLED"
+    accepted_at, filled_at = (datetime.fromisoformat(each["at"]) for each in (agent.of("decision")[0], filled))
+    # By the clock alone it is looked up every five seconds.
+    assert (filled_at - accepted_at).total_seconds() < 3
+    with journal_of(alice) as journal:
+        (stop,) = journal.protections()
+    assert stop.state.value == "CONFIRMED"
 
 
 def test_flatten_works_while_the_server_is_away(up, agents, alice):

@@ -85,6 +85,33 @@ async def test_no_entry_is_made_while_the_engine_holds_what_nobody_bought_and_it
         await until(lambda: agent.labels[1:] == ["FILLED"], what="entries are made again")
 
 
+async def test_after_a_reconnect_the_engine_is_compared_with(operator, until):
+    agent = HandAgent(await operator.add_user("alice", ["signals.*.*"]))
+    async with at_work(agent, until):
+        before = agent.engine.calls.count("orders")
+        await operator.restart()
+        await until(lambda: agent.engine.calls.count("orders") > before, what="it was looked at again")
+        assert agent.of("reconnected")
+
+
+async def test_exits_go_while_an_earlier_pull_is_waited_for(operator, until):
+    config = await operator.add_user("alice", ["signals.*.*"])
+    first = HandAgent(config)
+    async with at_work(first, until), publishing(operator) as publish:
+        await publish(a_signal("AAPL"))
+        await until(lambda: first.labels == ["FILLED"], what="it is held")
+        second = HandAgent(config, engine=first.engine)
+        task = asyncio.create_task(second.run())
+        await until(lambda: second.of("occupied"), what="it waits for the first to end")
+        second.journal.request_flatten("", now())
+        await until(lambda: first.engine.held == {"AAPL": Decimal(0)}, what="it is closed")
+        await until(lambda: second.of("all_closed") or first.of("all_closed"), what="it is told")
+        # Both copies share a journal here, as no real ones can: one exit all the same.
+        assert sum(plan.leg is Leg.EXIT for plan in first.engine.plans.values()) == 1
+        second.stop.set()
+        await task
+
+
 async def test_flatten_closes_everything_while_the_server_is_away(operator, until):
     agent = HandAgent(await operator.add_user("alice", ["signals.*.*"]))
     async with at_work(agent, until), publishing(operator) as publish:
