@@ -150,6 +150,9 @@ _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "order": _order_end,
     "engine_fault": lambda facts: f"engine {facts['engine']} failed: {facts['detail']} (circuit {facts['health']})",
     "engine_ok": lambda facts: f"engine {facts['engine']} works again",
+    "leg_filled": lambda facts: (
+        f"{facts['leg']}: {facts['side']} {facts['ticker']} {facts['quantity']} @ {facts['price']} by the engine"
+    ),
     "exit_waits": lambda facts: f"the exit of {facts['ticker']} waits: {facts['reason']}",
     "entry_cancelled": lambda facts: f"cancelled what was left of the entry in {facts['ticker']}: {facts['reason']}",
     "unprotected": lambda facts: (

@@ -58,6 +58,10 @@ async def test_a_hint_of_the_engine_wakes_the_agent_at_once(operator, until):
         await until(lambda: agent.journal.held("AAPL") == 0, what="the stop's fill is booked", timeout_s=3)
         last = agent.journal.fills()[-1]
         assert (last.leg, last.price) == (Leg.STOP, Decimal("4.70"))
+        await until(lambda: agent.of("leg_filled"), what="it is told")
+        assert [(each["leg"], each["ticker"], each["price"]) for each in agent.of("leg_filled")] == [
+            ("stop", "AAPL", "4.7")
+        ]
 
 
 async def test_events_that_die_never_end_the_agent(operator, until):

@@ -76,6 +76,11 @@ async def test_a_breach_and_what_it_closes_are_told_in_order(journal):
         ("engine_ready", {"engine": "x"}, "engine x has started"),
         ("engine_deaf", {"engine": "x", "detail": "gone"}, "engine x tells nothing any more: gone; still asked"),
         ("engine_heard", {"engine": "x"}, "engine x tells what happens again"),
+        (
+            "leg_filled",
+            {"leg": "stop", "side": "sell", "ticker": "ABCD", "quantity": "100", "price": "4.7"},
+            "stop: sell ABCD 100 @ 4.7 by the engine",
+        ),
         ("exit_waits", {"ticker": "ABCD", "reason": "its stop"}, "the exit of ABCD waits: its stop"),
         ("entry_cancelled", {"ticker": "ABCD", "reason": "old"}, "cancelled what was left of the entry in ABCD: old"),
         ("unprotected", {"ticker": "ABCD", "reason": "rejected"}, "NOBODY HOLDS THE STOP OF ABCD: rejected: "),
