@@ -28,6 +28,9 @@ STEPS = st.lists(
         st.tuples(st.just("fill"), st.sampled_from([10, 40, 130])),
         st.tuples(st.just("price"), st.sampled_from(["4.6", "4.9", "5.2", "6.1"])),
         st.tuples(st.just("cancelled by hand")),
+        st.tuples(st.just("sold by hand"), st.sampled_from([40, 100])),
+        st.tuples(st.just("both legs")),
+        st.tuples(st.just("killed"), st.sampled_from(["submit", "cancel", "lookup", "positions"]), st.booleans()),
         st.tuples(st.just("close")),
         st.tuples(st.just("flatten")),
         st.tuples(st.just("restart")),
@@ -80,6 +83,14 @@ async def _step(watched, number, what, *rest):  # noqa: C901  # a table of what 
         case "cancelled by hand" if entries:
             for each in entries[0].legs.values():
                 each.state = CANCELLED if each.state.is_working else each.state
+        case "sold by hand" if broker.held().get("ABCD", 0) >= rest[0] and not broker.foreign:
+            broker.foreign["ABCD"] = -D(rest[0])
+        case "both legs" if entries:
+            for each in entries[0].legs.values():
+                broker.fills(each, each.rest if each.state.is_working else 0)
+        case "killed":
+            await _killed(watched, *rest)
+            watched = watched.restarted()
         case "close":
             watched.receive(a_close(news=f"close-{number}"))
         case "flatten":
@@ -89,6 +100,28 @@ async def _step(watched, number, what, *rest):  # noqa: C901  # a table of what 
         case "tend":
             await _tended(watched, rest[0])
     return watched
+
+
+class Killed(BaseException):
+    pass
+
+
+async def _killed(watched, call, after):
+    """A tend that dies at its first such call, before or after the engine did it."""
+    real = getattr(watched.engine, call)
+
+    async def dies(*args):
+        if after:
+            await real(*args)
+        raise Killed
+
+    setattr(watched.engine, call, dies)
+    try:
+        await _tended(watched, 5)
+    except Killed:
+        pass
+    finally:
+        delattr(watched.engine, call)
 
 
 async def _tended(watched, seconds):
@@ -115,25 +148,28 @@ def _never_twice(broker):
 
 def _check(watched):
     broker, journal = watched.engine, watched.journal
-    held = broker.held().get("ABCD", D(0))
-    assert journal.held("ABCD") == held
-    for row in journal.open_intents():
-        assert row.outcome is not None
-    if held == 0:
-        working = [each for order in broker.there.values() for each in (order, *order.legs.values())]
+    theirs = broker.held().get("ABCD", D(0))
+    ours = theirs - broker.foreign.get("ABCD", D(0))
+    assert journal.held("ABCD") == ours
+    assert all(row.outcome is not None for row in journal.open_intents())
+    left = min(abs(ours), abs(theirs)) if ours * theirs > 0 else D(0)
+    if left == 0:
         if broker.can.cancels:
-            assert not [each for each in working if each.state.is_working]
-        assert journal.protections() == []
+            assert not _working(broker)
         return
     latch = journal.latch(LOCAL_LATCH)
     is_closing = any(row.intent.plan.leg is Leg.EXIT for row in journal.open_intents())
-    assert _is_protected(broker, journal, held) or is_closing or (latch is not None and latch.value == "HALTED")
+    assert _is_protected(broker, journal, left) or is_closing or (latch is not None and latch.value == "HALTED")
 
 
-def _is_protected(broker, journal, held):
+def _working(broker):
+    orders = (each for order in broker.there.values() for each in (order, *order.legs.values()))
+    return [each for each in orders if each.state.is_working]
+
+
+def _is_protected(broker, journal, left):
     (row,) = journal.protections()
     if row.state is not ProtectionState.CONFIRMED:
         return False
-    orders = [each for order in broker.there.values() for each in (order, *order.legs.values())]
-    stops = [each for each in orders if each.plan.leg is Leg.STOP and each.state.is_working]
-    return row.holder is Holder.WATCHED or sum(each.rest for each in stops) == abs(held)
+    stops = [each for each in _working(broker) if each.plan.leg is Leg.STOP]
+    return row.holder is Holder.WATCHED or sum(each.rest for each in stops) >= left
