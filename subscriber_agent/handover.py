@@ -93,6 +93,11 @@ class Handover:
         """What became of an order; None: the engine never saw it. Raises EngineSilent."""
         return await self._ask(self._engine.lookup(order_id), maybe_outcome_checked, rules)
 
+    @property
+    def can_cancel(self) -> bool:
+        """Whether the engine takes a `cancel`; without it an order ends by itself."""
+        return self._engine.capabilities().cancels
+
     async def cancel(self, order_id: str, rules: Rules) -> Outcome | None:
         """End what still works of an order, its legs included; it may still be working then. Raises EngineSilent."""
         return await self._ask(self._engine.cancel(order_id), maybe_outcome_checked, rules)

@@ -249,7 +249,8 @@ class Protecting:
         rows = {each.entry_id: each for each in self._journal.protections(ticker=ticker)}
         held = self._situation.own().get(ticker)
         # An entry that was never looked after may have legs as well.
-        openers = [held.opened_by] if held is not None and held.opened_by not in rows else []
+        opener = None if held is None or held.opened_by in rows else self._journal.order(held.opened_by)
+        openers = [] if opener is None else [opener.intent.order_id]
         natives = [*openers, *(each.entry_id for each in rows.values() if each.holder is Holder.NATIVE)]
         working = [
             each.intent.order_id

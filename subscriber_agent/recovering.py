@@ -73,6 +73,7 @@ class Recovering:
         self._disk = disk
         self._decide = decide
         self._tell = tell
+        self._told: set[str] = set()
 
     async def recover(self, rules: Rules, *, may_enter: bool) -> list[Recovered]:
         """Settle what is open, oldest first. An order that a silent engine says nothing about stays open."""
@@ -105,14 +106,17 @@ class Recovering:
 
     async def _cancelled_if_due(self, intent: OrderIntent, outcome: Outcome, rules: Rules) -> Outcome:
         """What the engine says after a cancel, when the entry must not fill any more; else what it said before."""
-        if intent.plan.leg is not Leg.ENTRY or not outcome.state.is_working:
+        is_fillable = intent.plan.leg is Leg.ENTRY and outcome.state.is_working
+        if not is_fillable or not self._handover.can_cancel:
             return outcome
         reason = await self._disk.run(self._why_not_fill, intent)
         if reason is None:
             return outcome
-        # An engine that cannot cancel answers with what it has; then it is looked up until it ends by itself.
+        # It may still be working after this: then it is asked for again, and told once.
         after = await self._handover.cancel(intent.order_id, rules)
-        self._tell("entry_cancelled", {"order_id": intent.order_id, "ticker": intent.plan.ticker, "reason": reason})
+        if intent.order_id not in self._told:
+            self._told.add(intent.order_id)
+            self._tell("entry_cancelled", {"order_id": intent.order_id, "ticker": intent.plan.ticker, "reason": reason})
         return outcome if after is None else after
 
     def _why_not_fill(self, intent: OrderIntent) -> str | None:

@@ -385,6 +385,24 @@ async def test_an_entry_that_waits_too_long_is_cancelled_and_what_filled_is_prot
     assert watched.of("entry_cancelled")[0]["reason"] == "not filled within 60 s"
 
 
+async def test_a_cancel_that_the_broker_has_not_carried_out_yet_is_asked_for_again_and_told_once(journal):
+    watched = await holding(journal, can=STOP_ORDERS, fills_now=0)
+    watched.engine.keeps_legs = True
+    await tended(watched, after=61)
+    await tended(watched, after=5)
+    assert (watched.engine.asked.count("cancel"), len(watched.of("entry_cancelled"))) == (2, 1)
+    watched.engine.keeps_legs = False
+    await tended(watched, after=5)
+    assert journal.open_intents() == []
+
+
+async def test_an_engine_that_cancels_nothing_is_not_asked_to(journal):
+    can = Capabilities(brackets=False, stop_orders=True, cancels=False)
+    watched = await holding(journal, can=can, fills_now=0)
+    await tended(watched, after=61)
+    assert "cancel" not in watched.engine.asked
+
+
 @pytest.mark.parametrize("why", ["halted", "retracted", "closed"])
 async def test_an_entry_that_must_not_fill_any_more_is_cancelled_at_the_next_look(journal, why):
     watched = await holding(journal, can=STOP_ORDERS, fills_now=0)
