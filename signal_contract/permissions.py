@@ -117,6 +117,9 @@ ROLES: dict[RoleName, Role] = {
                 f"{_API}.STREAM.UPDATE.{FEEDBACK_STREAM}",
                 f"{_API}.STREAM.INFO.{FEEDBACK_STREAM}",
                 f"{_API}.STREAM.MSG.GET.{FEEDBACK_STREAM}",
+                # A backup reads whole streams, and acknowledges each piece; putting one back is nobody's here.
+                *(f"{_API}.STREAM.SNAPSHOT.{stream}" for stream in (STREAM, AUDIT_STREAM, FEEDBACK_STREAM)),
+                *(f"$JS.SNAPSHOT.ACK.{stream}.*" for stream in (STREAM, AUDIT_STREAM, FEEDBACK_STREAM)),
                 "audit.>",
                 ALL_CONTROL,
                 USERS_CONTROL,

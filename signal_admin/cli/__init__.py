@@ -5,15 +5,18 @@ from __future__ import annotations
 from publisher.cli import register as register_publisher
 from publisher.cli import relaying
 from signal_admin.cli.audit import audit
+from signal_admin.cli.backup import backup
 from signal_admin.cli.catalysts import catalysts
 from signal_admin.cli.control import control_app
 from signal_admin.cli.demo import demo
 from signal_admin.cli.feedback import feedback
 from signal_admin.cli.init import init
+from signal_admin.cli.restore import restore
 from signal_admin.cli.tls import tls_app
 from signal_admin.cli.up import COMPANIONS, up
 from signal_admin.cli.user import user_app
 from signal_admin.cli.vault import vault_app
+from signal_admin.cli.verify import verify
 from signal_contract.cli.answer import run_app
 from signal_contract.cli.application import new_application
 
@@ -43,6 +46,9 @@ app.add_typer(control_app, name="control")
 app.command()(feedback)
 app.command()(audit)
 app.command()(catalysts)
+app.command()(backup)
+app.command()(restore)
+app.command()(verify)
 register_publisher(app)
 COMPANIONS.append(relaying)
 
