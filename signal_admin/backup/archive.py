@@ -11,6 +11,7 @@ import gzip
 import io
 import os
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ _KEY, _CONTENT = "key.age", "content.age"
 _MAX_KEY_BYTES = 64 * 1024
 _GZIP_LEVEL = 3
 _BLOCK = 512
+_DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
 _ANOTHER = "Use another copy of it."
 
 
@@ -126,7 +128,7 @@ def _produced(write: Callable[[IO[bytes]], None]) -> Iterator[IO[bytes]]:
             produced = pool.submit(produce)
             try:
                 yield pipe
-            except (tarfile.TarError, EOFError):
+            except _DAMAGE:
                 # What the writer stumbled over is the reason for what the reader missed.
                 while pipe.read(1 << 20):
                     pass
@@ -168,7 +170,7 @@ def unpack(path: Path, target: Path, passphrase: str | None, on_manifest: Callab
                 return _unpacked(file, target, on_manifest)
             with _opened_content(file, passphrase) as content:
                 return _unpacked(content, target, on_manifest)
-    except (tarfile.TarError, EOFError, ValueError) as error:
+    except (*_DAMAGE, ValueError) as error:
         what = str(error) or "it ends too early"
         raise StorageFailed(f"the backup {path} is damaged: {what}", hint=_ANOTHER) from error
     except OSError as error:
@@ -197,7 +199,7 @@ def _opened_content(file: IO[bytes], passphrase: str) -> Iterator[IO[bytes]]:
 
 
 def _unpacked(file: IO[bytes], target: Path, on_manifest: Callable[[Manifest], None]) -> Manifest:
-    with tarfile.open(fileobj=file, mode="r|gz") as tar:
+    with gzip.GzipFile(fileobj=file, mode="rb") as packed, tarfile.open(fileobj=packed, mode="r|") as tar:
         members = iter(tar)
         manifest = _manifest_of(tar, next(members, None))
         on_manifest(manifest)
@@ -210,6 +212,8 @@ def _unpacked(file: IO[bytes], target: Path, on_manifest: Callable[[Manifest], N
                 raise tarfile.TarError(f"{part.path} is not what was written")
         if next(members, None) is not None:
             raise tarfile.TarError("it holds more than its manifest says")
+        while packed.read(1 << 20):  # to gzip's own check at the end
+            pass
     return manifest
 
 
