@@ -26,6 +26,7 @@ from subscriber_agent.journal import Arrival, Journal, Stored
 from subscriber_agent.receiving.arrival import Sorted
 from subscriber_agent.receiving.catch_up import CONTROL, PARKED, CatchUp
 from subscriber_agent.receiving.durable import Durable
+from subscriber_agent.receiving.link_state import Seen
 from subscriber_agent.receiving.receiver import Receiver
 from subscriber_agent.receiving.rounds import Kept, Report, Round
 from subscriber_agent.settings.config import AgentConfig
@@ -97,6 +98,10 @@ class Worker:
                 each.close()
             if self._own_disk is not None:
                 self._own_disk.close()
+
+    def seen(self) -> Seen:
+        """The link as it was last looked at."""
+        return self._receiver.seen()
 
     def _take(self, config: AgentConfig) -> None:
         self._desk.take(config)

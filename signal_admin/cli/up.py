@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from signal_admin.cli.health import HealthOption, with_minding
 from signal_admin.cli.options import DataOption
 from signal_admin.cli.serving import (
     CaOption,
@@ -58,6 +59,7 @@ def up(
     no_relay: Annotated[
         bool, typer.Option("--no-relay", help="Send nothing from the outbox here; `catalyst relay` runs elsewhere.")
     ] = False,
+    proves_health: HealthOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout when it is ready.")] = False,
 ) -> None:
     """Start the server with accounts, stream and durables, and keep it running until Ctrl-C.
@@ -73,7 +75,8 @@ def up(
     )
     settings = settings_with(data, flags)
     _warn_of_clear_text(settings)
-    raise typer.Exit(asyncio.run(_up(data, settings, () if no_relay else tuple(COMPANIONS), as_json=as_json)))
+    companions = with_minding(() if no_relay else COMPANIONS, is_wanted=proves_health)
+    raise typer.Exit(asyncio.run(_up(data, settings, companions, as_json=as_json)))
 
 
 def _warn_of_clear_text(settings: UpSettings) -> None:
