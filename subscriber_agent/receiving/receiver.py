@@ -90,6 +90,7 @@ class Receiver:
         self._watch = LinkWatch(config, journal, disk, report, self._observed)
         self._listener: HeartbeatListener | None = None
         self._durable: Durable | None = None
+        self.flags: FlagsWatch | None = None
         self._stop = asyncio.Event()
         self.drift = ClockDrift()
 
@@ -235,7 +236,7 @@ class Receiver:
             privacy=self._config.privacy,
         )
         upkeep = self._upkeep(rounds, listener)
-        flags = FlagsWatch(
+        self.flags = flags = FlagsWatch(
             link,
             self._journal,
             self._disk,
