@@ -128,7 +128,7 @@ ROLES: dict[RoleName, Role] = {
                 FLAGS_SUBJECT,
                 # A backup reads whole streams, and acknowledges each piece; putting one back is nobody's here.
                 *(f"{_API}.STREAM.SNAPSHOT.{stream}" for stream in (STREAM, AUDIT_STREAM, FEEDBACK_STREAM)),
-                *(f"$JS.SNAPSHOT.ACK.{stream}.*" for stream in (STREAM, AUDIT_STREAM, FEEDBACK_STREAM)),
+                *(f"$JS.SNAPSHOT.ACK.{stream}.>" for stream in (STREAM, AUDIT_STREAM, FEEDBACK_STREAM)),
                 "audit.>",
                 ALL_CONTROL,
                 USERS_CONTROL,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,11 @@ import pytest
 
 from publisher.entry import entry_from
 from signal_admin.backup.findings import Level
+from signal_admin.backup.private_server import private_server
+from signal_admin.backup.reading import messages, readable
 from signal_admin.backup.restoring import restore
+from signal_admin.backup.snapshot import put_back, take_snapshot
+from signal_admin.backup.spool import account_of
 from signal_admin.backup.taking import take_backup, verified_directory, verified_file
 from signal_admin.desk import Desk
 from signal_admin.rotation import rotate_publisher_key
@@ -82,6 +87,25 @@ async def test_nobody_may_put_a_stream_back_on_the_running_server(operator, role
     link = await operator.link("alice" if role is RoleName.SUBSCRIBER else role.value)
     with pytest.raises(Denied):
         await link.api("$JS.API.STREAM.RESTORE.SIGNALS", {"config": {"name": "SIGNALS"}, "state": {}})
+
+
+async def test_a_snapshot_of_many_pieces_comes_whole_over_the_admins_own_connection(operator, tmp_path):
+    # Random bytes: what compresses well fits into one piece, which needs no acknowledgement.
+    admin = await operator.admin_link()
+    entries = [os.urandom(40_000) for _ in range(40)]
+    for number, entry in enumerate(entries):
+        await admin.publish_stored("audit.test", entry, headers={MESSAGE_ID_HEADER: str(number)})
+    heard: list[int] = []
+    taken = await take_snapshot(admin, "AUDIT", tmp_path / "snapshot", heard.append)
+    assert len(heard) > 10
+    assert heard[-1] == (tmp_path / "snapshot").stat().st_size
+    for folder in ("store", "server"):
+        (tmp_path / folder).mkdir()
+    account = account_of(operator.up.desk)
+    async with private_server(tmp_path / "store", tmp_path / "server", account) as copy:
+        await put_back(copy, "AUDIT", readable(taken.config), taken.state, tmp_path / "snapshot")
+        found = [each.data async for each in messages(copy, "AUDIT", "audit.test")]
+    assert found == entries
 
 
 async def test_a_snapshot_taken_while_signals_are_published_is_whole(operator, tmp_path):
