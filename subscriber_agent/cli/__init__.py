@@ -7,9 +7,11 @@ from signal_contract.cli.application import new_application
 from subscriber_agent.cli.approvals import approvals, approve, reject
 from subscriber_agent.cli.audit import audit_app
 from subscriber_agent.cli.control import halt, reduce, resume
+from subscriber_agent.cli.doctor import doctor
 from subscriber_agent.cli.explain import explain
 from subscriber_agent.cli.flatten import flatten
 from subscriber_agent.cli.join import enroll, join
+from subscriber_agent.cli.metrics import metrics
 from subscriber_agent.cli.parked import parked_app
 from subscriber_agent.cli.replay import replay
 from subscriber_agent.cli.risk import risk_app
@@ -26,6 +28,7 @@ Receives the signals you are entitled to, decides by your own rules, and trades 
 
   subscriber-agent join alice.invite            take up the operator's invite
   subscriber-agent run                          receive and decide, until Ctrl-C
+  subscriber-agent doctor                       what is wrong, and what to do about it
   subscriber-agent status                       is it connected, what does the account hold
   subscriber-agent signals                      what came, what was decided
   subscriber-agent explain 3f9a                 why: every check with its number and limit
@@ -44,9 +47,11 @@ for command in (
     enroll,
     join,
     run,
+    doctor,
     status,
     signals,
     positions,
+    metrics,
     explain,
     replay,
     halt,

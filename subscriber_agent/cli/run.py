@@ -12,9 +12,11 @@ import typer
 
 from signal_contract.cli.answer import print_json, say
 from signal_contract.cli.interrupts import Interrupts
+from subscriber_agent.cli.metrics import MetricsOption, address_of, shown
 from subscriber_agent.cli.place import ConfigOption, CredsOption, Place, open_place
 
 if TYPE_CHECKING:
+    from signal_contract.metrics.endpoint import Address
     from subscriber_agent.desk import Desk
     from subscriber_agent.disk import Disk
     from subscriber_agent.journal import Journal
@@ -29,6 +31,7 @@ def run(
     connect_timeout_s: Annotated[
         float, typer.Option("--connect-timeout", min=0.5, max=3600, help="Seconds to look for the server at the start.")
     ] = 10.0,
+    metrics: MetricsOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON line on stdout for everything that happens.")
     ] = False,
@@ -42,10 +45,11 @@ def run(
     from subscriber_agent.settings.live import check_engine_fits
 
     place = open_place(config, creds)
+    address = address_of(place, metrics)
     check_engine_fits(place.config, engine=place.config.engine.kind, is_paper=True)
     read_creds(place.creds.path, role="subscriber", now=datetime.now(UTC))
     with held(place.data, place.creds.user):
-        raise typer.Exit(asyncio.run(_run(place, connect_timeout_s, until_drained, as_json, creds)))
+        raise typer.Exit(asyncio.run(_run(place, connect_timeout_s, until_drained, as_json, creds, address)))
 
 
 def _desk(place: Place, journal: Journal, disk: Disk) -> Desk:
@@ -65,10 +69,19 @@ def _desk(place: Place, journal: Journal, disk: Disk) -> Desk:
     return Desk(place.config, journal, engine, clock, user=place.creds.user, disk=disk)
 
 
-async def _run(place: Place, connect_timeout_s: float, until_drained: bool, as_json: bool, creds: Path | None) -> int:
+async def _run(
+    place: Place,
+    connect_timeout_s: float,
+    until_drained: bool,
+    as_json: bool,
+    creds: Path | None,
+    address: Address | None,
+) -> int:
+    from signal_contract.notify import this_process
     from subscriber_agent.cli.lines import report_line
     from subscriber_agent.disk import Disk
     from subscriber_agent.journal import Journal
+    from subscriber_agent.service.minding import Minder
     from subscriber_agent.settings.reload import ConfigWatcher
     from subscriber_agent.worker import Worker
 
@@ -78,19 +91,24 @@ async def _run(place: Place, connect_timeout_s: float, until_drained: bool, as_j
         elif line := report_line(event, facts):
             say(line) if event != "decision" else print(line, flush=True)  # noqa: T201  # the answer
 
-    stop = asyncio.Event()
+    stop, minder = asyncio.Event(), Minder(this_process(), place.config.servers, report)
     main = asyncio.current_task()
     interrupts = Interrupts(
-        stop=stop.set,
+        stop=minder.stopping(stop.set),
         hurry=lambda: None if main is None else (main.cancel(), None)[1],
         message="stopping: finishing what is in hand (Ctrl-C again to end at once)",
     )
-    with Journal.open(place.journal_file) as journal, closing(Disk.threaded()) as disk:
+    with (
+        Journal.open(place.journal_file) as journal,
+        closing(Disk.threaded()) as disk,
+        shown(place, address, minder.report) as tell,
+    ):
         watcher = ConfigWatcher(place.config_file, place.config, data=place.data, creds=creds)
         desk = _desk(place, journal, disk)
-        worker = Worker(place.config, place.creds, journal, desk, report, disk=disk, watcher=watcher)
+        worker = Worker(place.config, place.creds, journal, desk, tell, disk=disk, watcher=watcher)
         try:
-            await worker.run(stop, connect_timeout_s=connect_timeout_s, until_drained=until_drained)
+            async with minder.minding(worker.seen):
+                await worker.run(stop, connect_timeout_s=connect_timeout_s, until_drained=until_drained)
         except asyncio.CancelledError:
             say("ended at once; the journal is whole, and what was not acknowledged comes again")
     return int(interrupts.exit_code)
