@@ -31,6 +31,8 @@ from signal_contract.topology import (
 )
 
 NAME = "{{name()}}"
+# What `catalyst backup` takes; a stream that is not here is not in any backup.
+BACKED_UP = (STREAM, AUDIT_STREAM, FEEDBACK_STREAM, FLAGS_STREAM)
 
 
 class RoleName(StrEnum):
@@ -127,8 +129,8 @@ ROLES: dict[RoleName, Role] = {
                 f"{_API}.STREAM.MSG.GET.{FLAGS_STREAM}",
                 FLAGS_SUBJECT,
                 # A backup reads whole streams, and acknowledges each piece; putting one back is nobody's here.
-                *(f"{_API}.STREAM.SNAPSHOT.{stream}" for stream in (STREAM, AUDIT_STREAM, FEEDBACK_STREAM)),
-                *(f"$JS.SNAPSHOT.ACK.{stream}.>" for stream in (STREAM, AUDIT_STREAM, FEEDBACK_STREAM)),
+                *(f"{_API}.STREAM.SNAPSHOT.{stream}" for stream in BACKED_UP),
+                *(f"$JS.SNAPSHOT.ACK.{stream}.>" for stream in BACKED_UP),
                 "audit.>",
                 ALL_CONTROL,
                 USERS_CONTROL,

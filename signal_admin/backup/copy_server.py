@@ -46,7 +46,9 @@ async def streams_of(
     async with private_server(store, scratch, spool.manifest.account, store_key=key, binary=binary) as link:
         for each in spool.manifest.streams:
             try:
-                await put_back(link, each.name, changed(each.config), each.state, spool.root / each.part)
+                # One server is one copy, wherever it comes from; `catalyst cluster` makes more of it again.
+                config = {**changed(each.config), "num_replicas": 1}
+                await put_back(link, each.name, config, each.state, spool.root / each.part)
             except LinkError as error:
                 raise StorageFailed(
                     f"the snapshot of {each.name} cannot be put back: {error.message}", hint="Use another copy of it."

@@ -42,6 +42,10 @@ class KeyHistory:
             return "signed by a key of another time"
         return "not signed" if not signature else "signed by none of the publisher's keys"
 
+    def is_known(self, subject: str, payload: bytes, signature: str | None) -> bool:
+        """Whether one of the keys signed it, at whatever time."""
+        return any(_fits(each, subject, payload, signature) for each in self.verifiers)
+
     @property
     def steps(self) -> tuple[tuple[str, str], ...]:
         """Each change of keys as (old, new)."""

@@ -128,7 +128,8 @@ def _read(document: Mapping[str, Any]) -> Manifest:
 
 def _stream(found: Mapping[str, Any], paths: set[str]) -> StreamPart:
     name, config = _text(found["name"]), found["config"]
-    if not name.isalnum() or not isinstance(config, dict) or config.get("name") != name or found["part"] not in paths:
+    is_plain = name.replace("_", "").isalnum()
+    if not is_plain or not isinstance(config, dict) or config.get("name") != name or found["part"] not in paths:
         raise ValueError("a stream whose parts do not fit each other")
     state = found["state"]
     if not isinstance(state, dict):

@@ -35,13 +35,12 @@ from signal_admin.store_key import is_encrypted, store_key
 from signal_contract.creds import read_creds
 from signal_contract.errors import AlreadyRunning, Conflict, ServerUnreachable, StorageFailed, StoreDamaged
 from signal_contract.link import Link
-from signal_contract.permissions import RoleName
-from signal_contract.topology import AUDIT_STREAM, FEEDBACK_STREAM, STREAM
+from signal_contract.permissions import BACKED_UP, RoleName
+from signal_contract.topology import STREAM
 
 Say = Callable[[str], None]
 
 DATA, STREAMS = "data", "streams"
-ALL_STREAMS = (STREAM, AUDIT_STREAM, FEEDBACK_STREAM)
 # A change of these in between would leave keys, or what stands, of another moment than the stream.
 _OF_ONE_MOMENT = ("vault", "publisher/signing.seed", "publisher/signing.rotating", "control.json")
 _ATTEMPTS = 3
@@ -153,7 +152,7 @@ async def _taken(desk: Desk, link: Link, root: Path, say: Say) -> tuple[list[Sna
     first = tuple(path for path in paths if is_before_streams(path))
     await asyncio.to_thread(copied, desk.root, first, data)
     durables = [_durable(each) for each in (await _durables(link)).values()]
-    snapshots = [each for name in ALL_STREAMS if (each := await _snapshot(desk, link, name, root, say)) is not None]
+    snapshots = [each for name in BACKED_UP if (each := await _snapshot(desk, link, name, root, say)) is not None]
     # Listed anew: a user who came meanwhile is in the registry, and gets his durable at the next start.
     rest = tuple(path for path in listed(desk.root) if not is_before_streams(path))
     await asyncio.to_thread(copied, desk.root, rest, data)

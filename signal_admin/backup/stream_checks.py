@@ -16,7 +16,7 @@ from signal_admin.backup.manifest import StreamPart
 from signal_admin.backup.outbox_copy import Confirmed
 from signal_contract.errors import InputError
 from signal_contract.signing import MESSAGE_ID_HEADER, SIGNATURE_HEADER
-from signal_contract.topology import DAY_NS, FEEDBACK_STREAM, SECOND_NS
+from signal_contract.topology import DAY_NS, SECOND_NS
 
 _WINDOW = timedelta(seconds=DAY_NS // SECOND_NS)
 # An entry is written down before it is stored, by the same machine; more than this is a clock that was set back.
@@ -32,6 +32,12 @@ class Message:
     data: bytes
     headers: dict[str, str]
     at: datetime
+
+
+def is_log(part: StreamPart) -> bool:
+    """Whether nothing can be deleted from a stream but its oldest messages, by age or size."""
+    config = part.config
+    return bool(config.get("deny_delete")) and bool(config.get("deny_purge")) and config["max_msgs_per_subject"] == -1
 
 
 @dataclass(slots=True)
@@ -74,8 +80,8 @@ class Order:
     def findings(self, part: StreamPart) -> list[Finding]:
         """What holds, compared with what the server said of the stream when the snapshot was taken."""
         name = self.stream
-        # Reports may be cleared by the operator; the other streams are logs from which nothing can be deleted.
-        level = Level.OK if name == FEEDBACK_STREAM else Level.FAIL
+        # Reports may be cleared by the operator, and a bucket keeps the last word only.
+        level = Level.FAIL if is_log(part) else Level.OK
         return [
             self._extent(part),
             judged(name, self.holes, fine="no sequence is missing inside", wrong="gaps inside", level=level),
@@ -100,14 +106,14 @@ class Order:
             level = Level.FAIL if part.messages else Level.OK
             return Finding(level, self.stream, f"empty; the next sequence is {part.last_sequence + 1:,}")
         words = f"{self.count:,} messages, sequences {self.first:,} to {self.last:,}"
-        if self.last != part.last_sequence and not (self.stream == FEEDBACK_STREAM and self.last < part.last_sequence):
+        if self.last != part.last_sequence and (is_log(part) or self.last > part.last_sequence):
             return Finding(Level.FAIL, self.stream, f"{words}; the server's own last is {part.last_sequence:,}")
         if self.count == part.messages:
             return Finding(Level.OK, self.stream, words)
         aged = self.first - part.first_sequence
         if aged > 0 and self.count + aged == part.messages:
             return Finding(Level.OK, self.stream, f"{words}; {aged:,} left for their age while it was taken")
-        level = Level.WARN if self.stream == FEEDBACK_STREAM else Level.FAIL
+        level = Level.FAIL if is_log(part) else Level.WARN
         return Finding(level, self.stream, f"{words}; the server counted {part.messages:,}")
 
 
@@ -129,6 +135,11 @@ class Signatures:
         why = self.keys.check(message.sequence, message.subject, message.data, message.headers.get(SIGNATURE_HEADER))
         if why is not None:
             self.wrong.add(f"{message.sequence} ({why})")
+
+    def take_flags(self, message: Message) -> None:
+        """Check one message of bucket FLAGS; one that an earlier key signed is signed anew at the next start."""
+        if not self.keys.is_known(message.subject, message.data, message.headers.get(SIGNATURE_HEADER)):
+            self.wrong.add(f"the flags of {message.at:%Y-%m-%d %H:%M}")
 
     def findings(self) -> list[Finding]:
         """Signatures, and the chain of keys."""

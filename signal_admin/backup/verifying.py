@@ -19,7 +19,7 @@ from signal_admin.backup.outbox_copy import confirmed
 from signal_admin.backup.pace import Pace
 from signal_admin.backup.reading import messages, readable
 from signal_admin.backup.spool import Spool
-from signal_admin.backup.stream_checks import AuditLog, Order, Signatures, outbox_findings
+from signal_admin.backup.stream_checks import AuditLog, Message, Order, Signatures, outbox_findings
 from signal_admin.registry import all_users
 from signal_admin.standing import Standing, read_standing
 from signal_contract.announce import ANNOUNCE_SUBJECT
@@ -27,7 +27,7 @@ from signal_contract.creds import read_secret
 from signal_contract.errors import CatalystError, InputError
 from signal_contract.link import Link
 from signal_contract.signing import SIGNATURE_HEADER, Signer
-from signal_contract.topology import AUDIT_STREAM, STREAM
+from signal_contract.topology import AUDIT_STREAM, FLAGS_STREAM, STREAM
 
 Say = Callable[[str], None]
 
@@ -52,6 +52,14 @@ class _Survey:
     signatures: Signatures
     audit: AuditLog = field(default_factory=AuditLog)
     orders: dict[str, Order] = field(default_factory=dict)
+
+    def looks_closer(self) -> dict[str, Callable[[Message], None]]:
+        """What is looked at beyond order, by stream."""
+        return {STREAM: self.signatures.take, AUDIT_STREAM: self.audit.take, FLAGS_STREAM: self.signatures.take_flags}
+
+
+def _glance(_message: Message) -> None:
+    """Nothing beyond order: reports are signed by nobody."""
 
 
 async def verified(spool: Spool, scratch: Path, say: Say, *, binary: Path | None = None) -> Verdict:
@@ -86,13 +94,11 @@ async def _surveyed(link: Link, spool: Spool, say: Say) -> _Survey:
     survey = _Survey(keys, Signatures(keys))
     for part in spool.manifest.streams:
         order = survey.orders[part.name] = Order(part.name)
+        closer = survey.looks_closer().get(part.name, _glance)
         pace = Pace(say)
         async for message in messages(link, part.name):
             order.take(message)
-            if part.name == STREAM:
-                survey.signatures.take(message)
-            elif part.name == AUDIT_STREAM:
-                survey.audit.take(message)
+            closer(message)
             pace.tell(f"{part.name}: {order.count:,} of {part.messages:,} messages read …")
     return survey
 
