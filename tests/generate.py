@@ -9,6 +9,7 @@ from pathlib import Path
 
 from signal_admin.roles import permissions_markdown
 from signal_contract.codec import encode, signal_id_from
+from signal_contract.doctor.troubleshooting import symptoms_markdown, troubleshooting_markdown
 from signal_contract.errors import EXIT_MEANING
 from signal_contract.model import (
     Action,
@@ -190,6 +191,7 @@ BLOCKS = {
     "risk settings": risk_settings,
     "risk checks": risk_checks,
     "sizing examples": sizing_examples,
+    "symptoms": symptoms_markdown,
 }
 
 
@@ -211,6 +213,7 @@ def generated_files() -> dict[Path, bytes]:
     files[ROOT / "config/agent.example.yaml"] = example_yaml().encode()
     files[ROOT / "config/schema/agent.v1.schema.json"] = schema_json().encode()
     files[ROOT / "docs/permissions.md"] = permissions_markdown().encode()
+    files[ROOT / "docs/troubleshooting.md"] = troubleshooting_markdown().encode()
     for name in ("README.md", "docs/risk.md", "docs/delivery.md"):
         files[ROOT / name] = with_blocks((ROOT / name).read_text(encoding="utf-8")).encode()
     return files

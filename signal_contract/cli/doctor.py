@@ -118,7 +118,7 @@ def show_check(command: str, side: Side, check: Check, *, as_json: bool) -> NoRe
         "fails": check.fails,
         "cure": check.cure_for(side),
         "explanation": check.explanation,
-        "needs": list(check.needs),
+        "needs": list(check.needs_of(side)),
         "symptoms": [each.value for each in check.symptoms],
     }
     lines = [
@@ -130,8 +130,8 @@ def show_check(command: str, side: Side, check: Check, *, as_json: bool) -> NoRe
         "",
         check.explanation,
     ]
-    if check.needs:
-        lines.append(f"It needs {', '.join(check.needs)}.")
+    if check.needs_of(side):
+        lines.append(f"It needs {', '.join(check.needs_of(side))}.")
     finish(
         Envelope(command, data),
         as_json=as_json,

@@ -39,7 +39,7 @@ def chosen(text: str, side: Side) -> frozenset[str]:
     return frozenset(ids)
 
 
-def with_needs(wanted: frozenset[str]) -> frozenset[str]:
+def with_needs(wanted: frozenset[str], side: Side) -> frozenset[str]:
     """The checks and all that has to be looked at before them; D01 always: the others find their files by it."""
     found: set[str] = set()
     left = [CHECKS[0].id, *wanted]
@@ -47,5 +47,5 @@ def with_needs(wanted: frozenset[str]) -> frozenset[str]:
         each = left.pop()
         if each not in found:
             found.add(each)
-            left.extend(_BY_ID[each].needs)
+            left.extend(_BY_ID[each].needs_of(side))
     return frozenset(found)

@@ -43,7 +43,7 @@ async def examine(
     the rest is skipped. Errors of our tree and of the system become FAIL; anything else is a fault of the program.
     """
     clock = asyncio.get_running_loop().time
-    wanted = with_needs(only) if only else None
+    wanted = with_needs(only, side) if only else None
     deadline = clock() + total_s
     found: dict[str, Finding] = {}
     for check in checks_of(side):
@@ -52,15 +52,17 @@ async def examine(
             continue
         tell(check)
         started = clock()
-        verdict = _groundless(check, found) or await _made(step, min(step.limit_s, deadline - started))
+        verdict = _groundless(check, side, found) or await _made(step, min(step.limit_s, deadline - started))
         found[check.id] = _finding(check, side, verdict, clock() - started)
     shown = (each for each in found.values() if not only or each.check.id in only or each.grade is not Grade.OK)
     return tuple(shown)
 
 
-def _groundless(check: Check, found: Mapping[str, Finding]) -> Verdict | None:
+def _groundless(check: Check, side: Side, found: Mapping[str, Finding]) -> Verdict | None:
     """Why a check cannot be made, or None: what it needs failed or was skipped itself."""
-    missing = next((found[each] for each in check.needs if each in found and found[each].grade in _GROUNDLESS), None)
+    missing = next(
+        (found[each] for each in check.needs_of(side) if each in found and found[each].grade in _GROUNDLESS), None
+    )
     if missing is None:
         return None
     because = str(missing.facts.get(BECAUSE_OF, missing.check.id))

@@ -38,7 +38,8 @@ class Symptom(StrEnum):
 class Check:
     """One line of the registry. `cure` is one line; `cure_operator` replaces it on the operator's side.
 
-    `needs` are the checks without which this one cannot be made; those of the other side do not count.
+    `needs` are the checks without which this one cannot be made, `needs_operator` more of them on the operator's side;
+    checks that a side does not have do not count.
     """
 
     id: str
@@ -52,6 +53,11 @@ class Check:
     needs: tuple[str, ...] = ()
     symptoms: tuple[Symptom, ...] = ()
     cure_operator: str = ""
+    needs_operator: tuple[str, ...] = ()
+
+    def needs_of(self, side: Side) -> tuple[str, ...]:
+        """What it needs on one side."""
+        return (*self.needs, *self.needs_operator) if side is Side.OPERATOR else self.needs
 
     def cure_for(self, side: Side) -> str:
         """What to do about it, for whoever sits there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
 
@@ -118,6 +118,19 @@ def judged_expiry(expires_at: datetime | None, now: datetime) -> Verdict:
     text = f"until {expires_at:%Y-%m-%d %H:%M} UTC, {(expires_at - now).days} days left"
     graded = warn if expires_at - now < CREDS_WARN else ok
     return graded(text, expires_at=expires_at.isoformat())
+
+
+def skew_from(server_time: object, local: datetime) -> float | None:
+    """Seconds that `local` is ahead of the time in a server's answer; None when that cannot be read."""
+    if not isinstance(server_time, str):
+        return None
+    try:
+        # The server prints nanoseconds; six digits are what a datetime holds.
+        head, _, fraction = server_time.rstrip("Z").partition(".")
+        server = datetime.fromisoformat(head).replace(tzinfo=UTC) + timedelta(seconds=float(f"0.{fraction or 0}"))
+    except ValueError:
+        return None
+    return round((local - server).total_seconds(), 3)
 
 
 def judged_clock(skew_s: float | None, uncertain_s: float, warn_s: float, fail_s: float) -> Verdict:

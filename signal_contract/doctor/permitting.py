@@ -13,12 +13,16 @@ from dataclasses import dataclass, field
 from signal_contract.delivery import Delivery, LinkEvent, LinkNotice
 from signal_contract.errors import BrokerRefused, CatalystError
 from signal_contract.link import Link
+from signal_contract.permissions import NAME, ROLES, RoleName
+from signal_contract.topology import STREAM
 
 # JetStream compares it with its own name first, and takes nothing that is meant for another stream (NATS ADR-22).
 REFUSED_BY_EVERY_STREAM = {"Nats-Expected-Stream": "doctor-stores-nothing"}
 NOBODY = "doctor-nobody"
 # No JSON, no acknowledgement that the server knows.
 NO_REQUEST = b"doctor"
+# Words in a subject that are never tried, whatever the body: they could take, remove or change something.
+_NEVER = frozenset({"NEXT", "PURGE", "RESET", "RESTORE", "PAUSE", "CLAIMS", "KICK", "UNPIN", "LEADER", "PEER"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,27 @@ class Denials:
     def has(self, what: str, subject: str) -> bool:
         """Whether a publish or subscription was denied; the server names subjects in lower case."""
         return any(f'{what} to "{subject.lower()}"' in each for each in self.said)
+
+
+def harmless_of(role: RoleName, user: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a role may publish and subscribe to, as one subject of each kind, but for what could have an effect. Pure.
+
+    Removing is tried on a consumer that does not exist; making and changing has a body that is no JSON.
+    """
+    table = ROLES[role]
+    publish = (each.replace(NAME, user) for each in table.publish)
+    subscribe = tuple(each.replace(NAME, user) for each in table.subscribe if not each.startswith("_INBOX"))
+    return tuple(_concrete(each) for each in publish if _is_harmless(each)), subscribe
+
+
+def _is_harmless(pattern: str) -> bool:
+    tokens = pattern.split(".")
+    removes = "DELETE" in tokens and not (tokens[-3:-1] == ["DELETE", STREAM] and tokens[-1] == "*")
+    return not removes and not _NEVER & set(tokens)
+
+
+def _concrete(pattern: str) -> str:
+    return ".".join(NOBODY if token in ("*", ">") else token for token in pattern.split("."))
 
 
 async def tried(link: Link, denials: Denials, *, publish: Sequence[str], subscribe: Sequence[str]) -> Tried:

@@ -101,6 +101,7 @@ WAY_CHECKS: tuple[Check, ...] = (
         cure_operator="start the server with `catalyst up`; for friends elsewhere with --tls HOST",
         explanation="In clear text everybody on the way reads your signals, and can keep them from you. There is no "
         "setting that allows it.",
+        needs_operator=("D01",),
         symptoms=(_CONNECT,),
     ),
     Check(

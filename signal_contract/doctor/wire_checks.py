@@ -131,6 +131,7 @@ WIRE_CHECKS: tuple[Check, ...] = (
         cure_operator="`catalyst control resume` takes it back",
         explanation="The stricter of the words counts. Exits go on unless it is a halt.",
         needs=("D05",),
+        needs_operator=("D01",),
         symptoms=(_ORDERS,),
     ),
     Check(

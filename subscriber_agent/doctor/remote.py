@@ -25,14 +25,15 @@ from signal_contract.doctor.judging import (
     judged_version,
 )
 from signal_contract.doctor.network import Looked, dialled, greeted, resolved, servers_from
-from signal_contract.doctor.permitting import NOBODY, Denials, stream_refuses, tried
+from signal_contract.doctor.permitting import NOBODY, Denials, harmless_of, stream_refuses, tried
 from signal_contract.errors import CatalystError, Denied, LinkError, StorageFailed
 from signal_contract.feedback import Feedback, Kind, Privacy, feedback_bytes, is_allowed
 from signal_contract.heartbeat import Heartbeat
 from signal_contract.link import Link
+from signal_contract.permissions import RoleName
 from signal_contract.signing import MESSAGE_ID_HEADER
 from signal_contract.subject import HEARTBEAT_PUBLISHER
-from signal_contract.topology import FEED_PREFIX, FEEDBACK_KINDS, STREAM, info_subject
+from signal_contract.topology import FEED_PREFIX, STREAM, info_subject
 from subscriber_agent.doctor.judging import Beat, judged_alone, judged_beat, judged_durable, judged_waiting
 from subscriber_agent.doctor.local import Machine
 from subscriber_agent.identity.credentials import named
@@ -188,9 +189,8 @@ class Way:
     async def allowed_tried(self) -> Verdict:
         """D17."""
         user = self._user
-        publish = [f"$JS.ACK.{STREAM}.sub_{user}.doctor", f"$JS.ACK.x.x.{STREAM}.sub_{user}.doctor"]
-        publish += [f"feedback.{user}.{kind}" for kind in FEEDBACK_KINDS]
-        done = await tried(self._open, self.denials, publish=publish, subscribe=[HEARTBEAT_PUBLISHER])
+        publish, subscribe = harmless_of(RoleName.SUBSCRIBER, user)
+        done = await tried(self._open, self.denials, publish=publish, subscribe=subscribe)
         verdict = judged_permissions(done.allowed, done.refused, should_work=True)
         trouble = None if done.refused else await stream_refuses(self._open, f"feedback.{user}.{Kind.STATUS.value}")
         if trouble:
