@@ -33,6 +33,7 @@ from signal_contract.model import Action, Signal
 from signal_contract.permissions import RoleName
 from signal_contract.resources import resource_path
 from signal_contract.signing import MESSAGE_ID_HEADER, SIGNATURE_HEADER, Signer
+from signal_contract.topology import FLAGS_STREAM, FLAGS_SUBJECT
 
 
 def quiet(_line: str) -> None:
@@ -182,6 +183,18 @@ async def test_a_control_message_that_the_publisher_did_not_sign_fails_the_verif
     verdict = await verified_directory(operator.up.desk, quiet)
     assert not verdict.is_sound
     assert failed(verdict) == ["signatures: 1 not as they should be: 1 (not signed)"]
+
+
+async def test_the_flags_are_in_the_backup_and_must_be_the_publishers(operator, tmp_path):
+    admin = await operator.admin_link()
+    signer = Signer.from_secret_text((operator.data / "publisher" / "signing.seed").read_text())
+    await admin.publish_stored(FLAGS_SUBJECT, b"{}", headers={SIGNATURE_HEADER: signer.sign(FLAGS_SUBJECT, b"{}")})
+    taken = await take_backup(operator.up.desk, tmp_path / "f", None, quiet)
+    assert FLAGS_STREAM in [each.name for each in taken.manifest.streams if each.messages == 1]
+    assert failed(taken.verdict) == []
+    await admin.publish_stored(FLAGS_SUBJECT, b"{}", headers={})
+    (words,) = failed(await verified_directory(operator.up.desk, quiet))
+    assert "the flags of" in words
 
 
 async def test_a_receipt_that_the_stream_does_not_hold_fails_the_verification(operator):

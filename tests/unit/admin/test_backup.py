@@ -62,8 +62,9 @@ def levels(findings) -> list[str]:
 
 @pytest.mark.parametrize(
     "path",
-    ["vault/operator.seed", "tls/ca-key.pem", "users/alice/user.json", "control.json", "publisher/outbox.sqlite", "settings.json",
-     "publisher/outbox.sqlite.damaged-20260101T000000.000000Z", "audit-pending.jsonl", "anything.new"],
+    ["vault/operator.seed", "tls/ca-key.pem", "users/alice/user.json", "control.json", "settings.json",
+     "publisher/outbox.sqlite", "publisher/outbox.sqlite.damaged-20260101T000000.000000Z", "audit-pending.jsonl",
+     "anything.new"],
 )  # fmt: skip
 def test_whatever_is_not_made_anew_at_each_start_is_taken(path):
     assert is_taken(path)
