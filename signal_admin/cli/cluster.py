@@ -191,3 +191,36 @@ async def keeping_consumers(data: Path, say: Callable[[str], None]) -> None:
     from signal_admin.cluster.consumers import consumers_kept
 
     await consumers_kept(data, say)
+
+
+@cluster_app.command()
+def config(
+    hosts: Annotated[str, typer.Option(metavar="A,B,C", help="Names or addresses of the machines, 3 or 5.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where the folders are written.")],
+    port: Annotated[int | None, typer.Option(help="Port for friends, on each machine.", show_default="4222")] = None,
+    route_port: Annotated[int, typer.Option(help="Port between the nodes.")] = 6222,
+    at: Annotated[str, typer.Option(help="Where the folder will lie on each machine.")] = "/var/lib/catalyst-node",
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a folder for each of three machines: configuration, certificates, and a README of what to run.
+
+    Example: catalyst cluster config --hosts n1.example.org,n2.example.org,n3.example.org -o nodes
+    """
+    from datetime import UTC, datetime
+    from pathlib import PurePosixPath
+
+    from signal_admin.cli.serving import ServingFlags, settings_with
+    from signal_admin.cluster.hosts import written
+    from signal_admin.desk import make_desk
+    from signal_contract.cli.answer import finish
+    from signal_contract.envelope import Envelope
+
+    settings = settings_with(data, ServingFlags(port=port))
+    done = written(
+        make_desk(data), settings, hosts, out, now=datetime.now(UTC), at=PurePosixPath(at), route_port=route_port
+    )
+    answer = {"folders": [str(each) for each in done.folders], "hosts": list(done.hosts), "public": list(done.public)}
+    lines = [f"written: {each} (private: it holds keys)" for each in done.folders]
+    lines += [f"friends reach it at: {', '.join(done.public)}", "next: the README in each folder"]
+    finish(Envelope("catalyst cluster config", answer), as_json=as_json, render=printed(lines))

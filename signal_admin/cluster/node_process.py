@@ -32,6 +32,7 @@ class NodeProcess:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     on_change: Callable[[], None] = lambda: None
     is_up: bool = False
+    is_given_up: bool = False
     _process: NatsProcess | None = None
 
     @property
@@ -75,7 +76,7 @@ class NodeProcess:
         self.on_change()
 
     async def watch(self) -> None:
-        """Start it again whenever it dies; runs until cancelled. Raises ServerStartFailed when it keeps dying."""
+        """Start it again whenever it dies, until it keeps dying: then it is given up and the others go on alone."""
         deaths: tuple[float, ...] = ()
         while self._process is not None:
             status = await self._process.wait()
@@ -85,12 +86,20 @@ class NodeProcess:
             deaths = (*deaths[-_DEATHS_REMEMBERED:], now)
             delay_s = restart_delay_s(deaths, now)
             if delay_s is None:
-                raise ServerStartFailed(
-                    f"{self.node.name} keeps dying (last status: {status})", hint=f"Its log is in {self.node.log}."
-                )
+                self.is_given_up = True
+                self.say(f"{self.node.name} keeps dying (last status {status}) and is given up; see {self.node.log}")
+                return
             self.say(f"{self.node.name} ended unexpectedly (status {status}); starting it again in {delay_s:g} s")
             await asyncio.sleep(delay_s)
+            await self._relaunch()
+
+    async def _relaunch(self) -> None:
+        try:
             await self._launch()
+        except ServerStartFailed as error:
+            # Its process has ended or was stopped: that counts as one more death.
+            self.say(f"{self.node.name}: {error.message}")
+        else:
             self.say(f"{self.node.name} is up again")
 
     def reload(self) -> None:

@@ -102,7 +102,8 @@ def nodes_checked(nodes: tuple[Node, ...], tls: RouteTls | None) -> tuple[Node, 
 
 
 def _is_near(node: Node) -> bool:
-    return is_local(node.reach) and is_local(node.host)
+    # Without TLS the routes listen on loopback, wherever friends come from.
+    return is_local(node.reach)
 
 
 def cluster_block(template: str, node: Node, nodes: tuple[Node, ...], password: str, tls: RouteTls | None) -> str:

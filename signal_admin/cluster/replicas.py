@@ -14,9 +14,9 @@ from typing import Any
 from signal_admin.apply import read_durables, read_stream
 from signal_contract.errors import BrokerRefused, Conflict, InputError, RequestTimedOut, StreamMissing
 from signal_contract.link import Link
-from signal_contract.topology import API_PREFIX, AUDIT_STREAM, FEEDBACK_STREAM, STREAM
+from signal_contract.topology import API_PREFIX, AUDIT_STREAM, FEEDBACK_STREAM, FLAGS_STREAM, STREAM
 
-STREAMS = (STREAM, FEEDBACK_STREAM, AUDIT_STREAM)
+STREAMS = (STREAM, FEEDBACK_STREAM, AUDIT_STREAM, FLAGS_STREAM)
 REPLICA_CHOICES = (1, 3, 5)
 _POLL_S = 0.25
 _LOOK_TIMEOUT_S = 5.0

@@ -7,64 +7,36 @@ It survives the death of a node, not of the machine. Three machines run the same
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
-from signal_admin.actions import retire_due_keys, run_housekeeping
-from signal_admin.apply import provision, read_stream, remember_stream
-from signal_admin.audit import flush_pending
-from signal_admin.audit_tail import run_audit_tail
+from signal_admin.actions import retire_due_keys
 from signal_admin.certificate import keep_certificate
-from signal_admin.cluster.consumers import brought_in_step, in_words
 from signal_admin.cluster.node_process import NodeProcess
 from signal_admin.cluster.nodes import ROUTE_PORT, TEMPLATE_NAME, Common, Node, Templates, node_text, size_checked
-from signal_admin.cluster.replicas import STREAMS
-from signal_admin.control import repeat_due
-from signal_admin.desk import Desk, ServerRecord, make_desk
-from signal_admin.dial import tls_options
-from signal_admin.issuing import own_creds, write_publisher_settings
+from signal_admin.cluster.provisioning import Duty, Reach, provisioned, watched
+from signal_admin.desk import Desk, make_desk
 from signal_admin.prepare import Ready, held, make_ready
-from signal_admin.registry import registry_held
 from signal_admin.server.binary import find_binary, version_checked
 from signal_admin.server.config import STORE_KEY_VARIABLE, TlsFiles, quoted
 from signal_admin.server.config import TEMPLATE_NAME as SERVER_TEMPLATE
 from signal_admin.server.supervisor import local_host
 from signal_admin.settings import DEFAULT_PORT, RANDOM_PORT, UpSettings, host_port, is_local
 from signal_contract.creds import read_secret, write_secret
-from signal_contract.errors import (
-    BrokerRefused,
-    CatalystError,
-    Conflict,
-    InputError,
-    LinkError,
-    RequestTimedOut,
-    ServerStartFailed,
-    ServerUnreachable,
-    StreamMissing,
-)
-from signal_contract.link import Link, opened
-from signal_contract.permissions import RoleName
+from signal_contract.errors import ConfigInvalid, Conflict, InputError, ServerStartFailed
 from signal_contract.resources import resource_path
-from signal_contract.topology import API_PREFIX, FEEDBACK_STREAM, STREAM, Account, feedback_stream_config, stream_config
+from signal_contract.topology import Account
 
-# The nodes have to find each other and elect a leader before anything can be stored.
-ELECTION_TIMEOUT_S = 60.0
-_POLL_S, _LOOK_TIMEOUT_S = 0.25, 2.0
-_STOP_TIMEOUT_S = 5.0
+_LOOK_S = 1.0
 
 Say = Callable[[str], None]
-Duty = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +79,12 @@ def nodes_here(desk: Desk, settings: UpSettings, size: int) -> tuple[Node, ...]:
     )
 
 
-def public_addresses(settings: UpSettings, nodes: tuple[Node, ...]) -> tuple[str, ...]:
-    """The addresses that friends are told: as the operator said, else each node under each public name."""
-    if settings.public:
+def public_addresses(settings: UpSettings, nodes: tuple[Node, ...], before: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The addresses that friends are told: as the operator said, else each node under each public name.
+
+    `before` is what was worked out at the last start: it was not said by the operator, and ports may have changed.
+    """
+    if settings.public and settings.public != before:
         return settings.public
     hosts = [name for name in settings.tls_hosts if not is_local(name)] or list(settings.tls_hosts) or ["127.0.0.1"]
     scheme = "tls" if settings.has_tls else "nats"
@@ -119,21 +94,40 @@ def public_addresses(settings: UpSettings, nodes: tuple[Node, ...]) -> tuple[str
 
 
 def _not_of_a_single_server(desk: Desk) -> None:
-    if desk.stream_json.exists() and not (cluster_folder(desk) / "cluster.json").exists():
+    if desk.stream_json.exists() and not _marker(desk).exists():
         raise Conflict(
             f"{desk.jetstream} holds the log of a single server; the nodes would begin an empty one",
             hint="docs/cluster.md says how it is carried over. Never copy that folder to a node: it would be deleted.",
         )
 
 
-def _remembered(desk: Desk, size: int, ports: tuple[int, ...]) -> None:
-    """Keep how many nodes there are: with fewer, what only the others hold would be missing. Raises Conflict."""
-    path = cluster_folder(desk) / "cluster.json"
-    if path.exists():
-        before = int(orjson.loads(path.read_bytes())["nodes"])
-        if before != size:
-            raise Conflict(f"this cluster has {before} nodes, not {size}", hint=f"Use --nodes {before}.")
-    write_secret(path, orjson.dumps({"nodes": size, "ports": list(ports)}).decode() + "\n")
+def _marker(desk: Desk) -> Path:
+    return cluster_folder(desk) / "cluster.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What the last start was: how many nodes (None: there was none), and the addresses that were worked out then."""
+
+    nodes: int | None = None
+    public: tuple[str, ...] = ()
+
+
+def _before(desk: Desk) -> _Before:
+    path = _marker(desk)
+    if not path.exists():
+        return _Before()
+    try:
+        found = orjson.loads(path.read_bytes())
+        return _Before(int(found["nodes"]), tuple(str(each) for each in found["public"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigInvalid(f"{path} cannot be read: {error}", hint="Restore it from a backup.") from error
+
+
+def _same_size(before: _Before, size: int) -> None:
+    # With fewer, what only the others hold would be missing.
+    if before.nodes not in (None, size):
+        raise Conflict(f"this cluster has {before.nodes} nodes, not {size}", hint=f"Use --nodes {before.nodes}.")
 
 
 def route_password(desk: Desk) -> str:
@@ -174,35 +168,32 @@ async def cluster_brought_up(data: Path | None, settings: UpSettings, size: int,
     desk = make_desk(data)
     with held(desk):
         _not_of_a_single_server(desk)
-        nodes = nodes_here(desk, settings, size)
-        settings = replace(settings, public=public_addresses(settings, nodes))
-        ready = make_ready(desk, settings, datetime.now(UTC))
+        before, nodes = _before(desk), nodes_here(desk, settings, size)
+        _same_size(before, size)
+        public = public_addresses(settings, nodes, before.public)
+        ready = make_ready(desk, replace(settings, public=public), datetime.now(UTC))
         binary = find_binary(settings.nats_server)
         version = version_checked(binary)
-        password, common, templates = route_password(desk), common_of(ready), read_templates()
-        _remembered(desk, size, tuple(node.port for node in nodes))
-        key = {STORE_KEY_VARIABLE: quoted(ready.store_key)} if ready.store_key else {}
-        processes = tuple(
-            NodeProcess(
-                node,
-                binary,
-                node_text(templates, node, nodes, common, password, None),
-                common.tls is not None,
-                say,
-                key,
-            )
-            for node in nodes
-        )
-        urls = tuple(_url(node, has_tls=common.tls is not None) for node in nodes)
+        processes = _processes(desk, ready, nodes, binary, say)
+        write_secret(_marker(desk), orjson.dumps({"nodes": size, "public": list(public)}).decode() + "\n")
+        reach = Reach(desk, ready, tuple(_url(node, has_tls=ready.certificate is not None) for node in nodes))
         async with _run(desk, processes):
-            record = partial(_record, desk, ready, processes, urls)
-            await _provisioned(desk, ready, processes, urls, say)
-            record()
+            await provisioned(reach, say)
+            tell = partial(_tell, reach, processes)
+            tell()
             for each in processes:
-                each.on_change = record
+                each.on_change = tell
             await retire_due_keys(desk, say)
-            async with _watched(desk, ready, processes, urls, say) as watching:
-                yield ClusterUp(desk, processes, urls, ready.settings.public, version, watching)
+            async with watched(reach, _duties(reach, processes, say), say) as watching:
+                yield ClusterUp(desk, processes, reach.urls, ready.settings.public, version, watching)
+
+
+def _processes(desk: Desk, ready: Ready, nodes: tuple[Node, ...], binary: Path, say: Say) -> tuple[NodeProcess, ...]:
+    password, common, templates = route_password(desk), common_of(ready), read_templates()
+    key = {STORE_KEY_VARIABLE: quoted(ready.store_key)} if ready.store_key else {}
+    has_tls = common.tls is not None
+    texts = [node_text(templates, node, nodes, common, password, None) for node in nodes]
+    return tuple(NodeProcess(node, binary, text, has_tls, say, key) for node, text in zip(nodes, texts, strict=True))
 
 
 def _url(node: Node, *, has_tls: bool) -> str:
@@ -221,139 +212,34 @@ async def _run(desk: Desk, processes: tuple[NodeProcess, ...]) -> AsyncIterator[
         await asyncio.gather(*(each.stop() for each in processes))
 
 
-def _record(desk: Desk, ready: Ready, processes: tuple[NodeProcess, ...], urls: tuple[str, ...]) -> None:
-    """Tell other commands where a living node is, and the publisher where all are."""
-    alive = [(each, url) for each, url in zip(processes, urls, strict=True) if each.is_up]
-    if not alive:
-        return
-    process, url = alive[0]
-    record = _server_record(ready, process, url)
-    write_publisher_settings(desk, record)
-    path = desk.publisher / "settings.json"
-    told = orjson.loads(path.read_bytes()) | {"servers": list(urls)}
-    write_secret(path, orjson.dumps(told, option=orjson.OPT_INDENT_2).decode() + "\n")
-    desk.write_server_record(record)
+def _tell(reach: Reach, processes: tuple[NodeProcess, ...]) -> None:
+    for process, url in zip(processes, reach.urls, strict=True):
+        if process.pid is not None:
+            reach.tell(url, process.pid)
+            return
 
 
-def _server_record(ready: Ready, process: NodeProcess, url: str) -> ServerRecord:
-    certificate, host = ready.certificate, urlsplit(url).hostname or ""
-    return ServerRecord(
-        url=url,
-        pid=os.getpid(),
-        nats_pid=process.pid or 0,
-        started_at=datetime.now(UTC).isoformat(),
-        ca_file=str(certificate.ca) if certificate and certificate.ca else None,
-        tls_name=certificate.name_for(host) if certificate else None,
-    )
-
-
-@asynccontextmanager
-async def _admin(
-    desk: Desk, ready: Ready, processes: tuple[NodeProcess, ...], urls: tuple[str, ...]
-) -> AsyncIterator[Link]:
-    options = tls_options(_server_record(ready, processes[0], urls[0]))
-    creds = own_creds(desk, RoleName.ADMIN)
-    async with opened(list(urls), creds, label="catalyst-cluster", **options) as link:
-        yield link
-
-
-async def _provisioned(
-    desk: Desk, ready: Ready, processes: tuple[NodeProcess, ...], urls: tuple[str, ...], say: Say
-) -> None:
-    say(f"waiting for the {len(processes)} nodes to elect a leader …")
-    async with registry_held(desk), _admin(desk, ready, processes, urls) as link:
-        await _elected(link)
-        for line in in_words(await brought_in_step(link, desk)):
-            say(line)
-        todo = await provision(link, desk, await _streams(link, ready.settings, len(processes)))
-        if todo.actions:
-            say(f"{len(todo.actions)} changes: streams and durables are as they should be")
-        try:
-            await flush_pending(link, desk)
-            await repeat_due(link, desk)
-        except CatalystError as error:  # told, but no reason not to run
-            say(f"what waited could not be sent: {error.message} [{error.code}]; {error.hint}")
-
-
-async def _elected(link: Link) -> None:
-    """Wait until JetStream, each stream and each durable has a leader; raises ServerStartFailed."""
-    last: LinkError = ServerUnreachable("no answer")
-    try:
-        async with asyncio.timeout(ELECTION_TIMEOUT_S):
-            while True:
-                try:
-                    if await _is_led(link):
-                        return
-                except (RequestTimedOut, BrokerRefused) as error:
-                    last = error
-                await asyncio.sleep(_POLL_S)
-    except TimeoutError as error:
-        raise ServerStartFailed(
-            f"the nodes did not elect a leader within {ELECTION_TIMEOUT_S:g} s: {last.message}",
-            hint="Their logs are in <data>/cluster/n1/server.log and beside it.",
-        ) from error
-
-
-async def _is_led(link: Link) -> bool:
-    await link.api(f"{API_PREFIX}.INFO", timeout_s=_LOOK_TIMEOUT_S)
-    for name in STREAMS:
-        try:
-            # A stream without a leader does not answer at all.
-            info = await link.api(f"{API_PREFIX}.STREAM.INFO.{name}", timeout_s=_LOOK_TIMEOUT_S)
-        except StreamMissing:
-            continue
-        if not (info.get("cluster") or {}).get("leader"):
-            return False
-        if name == STREAM:
-            # A durable without one would be taken for lost.
-            page = await link.api(f"{API_PREFIX}.CONSUMER.LIST.{name}", {"offset": 0}, timeout_s=_LOOK_TIMEOUT_S)
-            if page.get("missing") or page.get("offline"):
-                return False
-    return True
-
-
-async def _streams(link: Link, settings: UpSettings, size: int) -> tuple[Mapping[str, Any], ...]:
-    """The streams as they should be: new ones on three nodes, existing ones with the copies that they have."""
-    copies = {}
-    for name in (STREAM, FEEDBACK_STREAM):
-        info = await read_stream(link, name)
-        copies[name] = int(info["config"]["num_replicas"]) if info is not None else min(size, 3)
-    return (
-        stream_config(max_bytes=settings.stream_bytes, replicas=copies[STREAM]),
-        feedback_stream_config(max_bytes=settings.feedback_bytes, replicas=copies[FEEDBACK_STREAM]),
-    )
-
-
-@asynccontextmanager
-async def _watched(
-    desk: Desk, ready: Ready, processes: tuple[NodeProcess, ...], urls: tuple[str, ...], say: Say
-) -> AsyncIterator[asyncio.Task[None]]:
+def _duties(reach: Reach, processes: tuple[NodeProcess, ...], say: Say) -> dict[str, Duty]:
     duties: dict[str, Duty] = {each.node.name: each.watch for each in processes}
-    duties |= {"housekeeping": partial(run_housekeeping, desk, say), "audit-tail": partial(run_audit_tail, desk)}
+    duties["majority"] = partial(_majority_kept, processes)
+    ready = reach.ready
     if ready.certificate is not None:
 
         def reload() -> None:
             for each in processes:
                 each.reload()
 
-        duties["certificate"] = partial(keep_certificate, desk, ready.settings, ready.certificate, reload, say)
-    watching = asyncio.create_task(_all_of(duties), name="catalyst-cluster")
-    try:
-        yield watching
-    finally:
-        watching.cancel()
-        await asyncio.wait({watching}, timeout=_STOP_TIMEOUT_S)
-        # A stop must not fail because a last look did.
-        with contextlib.suppress(CatalystError):
-            async with _admin(desk, ready, processes, urls) as link:
-                await remember_stream(link, desk)
+        duties["certificate"] = partial(keep_certificate, reach.desk, ready.settings, ready.certificate, reload, say)
+    return duties
 
 
-async def _all_of(duties: Mapping[str, Duty]) -> None:
-    """Run them all; the first one that fails ends the others, and its error is what is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for name, duty in duties.items():
-                group.create_task(duty(), name=name)
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from failed
+async def _majority_kept(processes: tuple[NodeProcess, ...]) -> None:
+    """Runs until cancelled; raises ServerStartFailed when so many nodes were given up that the rest cannot agree."""
+    while True:
+        lost = [each.node.name for each in processes if each.is_given_up]
+        if len(lost) > (len(processes) - 1) // 2:
+            raise ServerStartFailed(
+                f"{', '.join(lost)} keep dying; the other nodes are no majority",
+                hint="Each node's log is in its folder below <data>/cluster.",
+            )
+        await asyncio.sleep(_LOOK_S)
