@@ -16,6 +16,7 @@ from publisher.settings import default_data_dir, read_settings
 from signal_contract.cli.answer import print_json, say
 from signal_contract.cli.interrupts import Interrupts
 from signal_contract.errors import CatalystError, StorageFailed
+from signal_contract.logs import is_json, log_event
 from signal_contract.notify import ServiceManager, feed, this_process
 from signal_contract.reach import is_away
 
@@ -76,6 +77,8 @@ def run_relay(data: Path | None, *, as_json: bool) -> int:
     def report(event: str, facts: dict[str, Any]) -> None:
         if as_json:
             print_json({"type": event, "at": datetime.now(UTC).isoformat(), **facts})
+        elif is_json():
+            log_event(event, facts, report_line(event, facts))
         else:
             say(report_line(event, facts))
 

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from signal_contract.envelope import Envelope, Problem
 from signal_contract.errors import CatalystError, ExitCode
+from signal_contract.logs import is_json, log_said
 
 Render = Callable[[Console], None]
 
@@ -35,6 +36,9 @@ def console(stream: IO[str] | None = None) -> Console:
 
 def say(message: str) -> None:
     """One line for people, on stderr: progress and what to do next. Plain text, never markup."""
+    if is_json():
+        log_said(message)
+        return
     console(sys.stderr).print(message, markup=False)
 
 

@@ -12,6 +12,7 @@ import typer
 
 from signal_contract.cli.answer import print_json, say
 from signal_contract.cli.interrupts import Interrupts
+from signal_contract.logs import is_json, log_event
 from subscriber_agent.cli.metrics import MetricsOption, address_of, shown
 from subscriber_agent.cli.place import ConfigOption, CredsOption, Place, open_place
 
@@ -88,6 +89,8 @@ async def _run(
     def report(event: str, facts: dict[str, Any]) -> None:
         if as_json:
             print_json({"type": event, "at": datetime.now(UTC).isoformat(), **facts})
+        elif is_json():
+            log_event(event, facts, report_line(event, facts))
         elif line := report_line(event, facts):
             say(line) if event != "decision" else print(line, flush=True)  # noqa: T201  # the answer
 

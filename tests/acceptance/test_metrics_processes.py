@@ -81,3 +81,20 @@ def _maybe(port: int) -> str:
         return fetched(port)
     except OSError:
         return ""
+
+
+def test_with_json_logs_stderr_holds_json_lines_and_nothing_else(up):
+    config = up.add_user("alice", ["signals.*.*"])
+    done = agent("--log-format", "json", "run", "--config", config, "--until-drained")
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {"connected", "caught_up", "stopped"} <= {each.get("event") for each in found}
+    assert all({"at", "level", "logger", "message"} <= set(each) for each in found)
+
+
+def test_the_server_logs_json_lines_by_its_environment(data_dir, start_up, monkeypatch):
+    monkeypatch.setenv("CATALYST_LOG", "json")
+    started = start_up(data_dir)
+    started.stop()
+    text = (data_dir.parent / f"up-{started.port}.stderr").read_text()
+    assert [json.loads(line)["message"] for line in text.splitlines()][-1] == "stopped"
