@@ -16,6 +16,7 @@ from subscriber_agent.cli.parked import parked_app
 from subscriber_agent.cli.replay import replay
 from subscriber_agent.cli.risk import risk_app
 from subscriber_agent.cli.run import run
+from subscriber_agent.cli.service import service_app
 from subscriber_agent.cli.settings import config_app
 from subscriber_agent.cli.status import status
 from subscriber_agent.cli.upkeep import journal_app
@@ -28,6 +29,7 @@ Receives the signals you are entitled to, decides by your own rules, and trades 
 
   subscriber-agent join alice.invite            take up the operator's invite
   subscriber-agent run                          receive and decide, until Ctrl-C
+  subscriber-agent service install              have the system run it, and start it again
   subscriber-agent doctor                       what is wrong, and what to do about it
   subscriber-agent status                       is it connected, what does the account hold
   subscriber-agent signals                      what came, what was decided
@@ -68,6 +70,7 @@ app.add_typer(risk_app, name="risk")
 app.add_typer(audit_app, name="audit")
 app.add_typer(parked_app, name="parked")
 app.add_typer(journal_app, name="journal")
+app.add_typer(service_app, name="service")
 
 
 def main() -> None:
