@@ -27,7 +27,7 @@ from signal_contract.doctor.judging import (
     judged_version,
     skew_from,
 )
-from signal_contract.doctor.network import Looked, dialled, greeted, resolved, servers_from
+from signal_contract.doctor.network import Greeted, Looked, dialled, greeted, resolved, servers_from
 from signal_contract.doctor.permitting import Denials, harmless_of, stream_refuses, tried
 from signal_contract.errors import CatalystError, LinkError, ServerUnreachable, SignalInvalid
 from signal_contract.heartbeat import read_heartbeat
@@ -65,6 +65,7 @@ class House:
     wait_s: float
     names: tuple[Looked, ...] = ()
     ports: tuple[Looked, ...] = ()
+    greetings: tuple[Greeted, ...] = ()
     links: dict[RoleName, Link] = field(default_factory=dict)
     denials: dict[RoleName, Denials] = field(default_factory=dict)
     durables: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -102,11 +103,12 @@ class House:
 
     async def certificate_seen(self) -> Verdict:
         """D10."""
-        return judged_certificates(await greeted(self.ports, self._ca()), self.office.clock())
+        self.greetings = await greeted(self.ports, self._ca())
+        return judged_certificates(self.greetings, self.office.clock())
 
     async def version_read(self) -> Verdict:
         """D11."""
-        return judged_version(await greeted(self.ports, self._ca()))
+        return judged_version(self.greetings)
 
     # Logged in ------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from signal_contract.doctor.judging import (
     judged_trips,
     judged_version,
 )
-from signal_contract.doctor.network import Looked, dialled, greeted, resolved, servers_from
+from signal_contract.doctor.network import Greeted, Looked, dialled, greeted, resolved, servers_from
 from signal_contract.doctor.permitting import NOBODY, Denials, harmless_of, stream_refuses, tried
 from signal_contract.errors import CatalystError, Denied, LinkError, StorageFailed
 from signal_contract.feedback import Feedback, Kind, Privacy, feedback_bytes, is_allowed
@@ -65,6 +65,7 @@ class Way:
     wait_s: float
     names: tuple[Looked, ...] = ()
     ports: tuple[Looked, ...] = ()
+    greetings: tuple[Greeted, ...] = ()
     link: Link | None = None
     answered: Answered | None = None
     beat: Heartbeat | None = None
@@ -108,14 +109,12 @@ class Way:
         """D10."""
         if not self.ports:
             return ok("through this machine's proxy: proven at the log-in")
-        seen = await greeted(self.ports, self.machine.settings.ca_file)
-        return judged_certificates(seen, self.machine.clock())
+        self.greetings = await greeted(self.ports, self.machine.settings.ca_file)
+        return judged_certificates(self.greetings, self.machine.clock())
 
     async def version_read(self) -> Verdict:
         """D11."""
-        if not self.ports:
-            return ok("by WebSocket: it says so after the log-in only")
-        return judged_version(await greeted(self.ports, self.machine.settings.ca_file))
+        return judged_version(self.greetings)
 
     # Logged in ------------------------------------------------------------------------------------------------
 
