@@ -15,6 +15,7 @@ from pathlib import Path
 from signal_admin.claims import account_claims, operator_claims, signed_jwt, user_claims
 from signal_admin.server.binary import find_binary, version_checked
 from signal_admin.server.config import STORE_KEY_VARIABLE, quoted
+from signal_admin.server.orphan import orphan_of, stop_orphan
 from signal_admin.server.process import NatsProcess
 from signal_contract.creds import Creds, write_secret
 from signal_contract.link import Link, opened
@@ -23,12 +24,21 @@ from signal_contract.permissions import RoleName
 
 _HOST = "127.0.0.1"
 _USER = "backup"
+_CONF, _PID = "server.conf", "nats-server.pid"
 # Opening a store reads all of it when its index is not there: 1 GB takes seconds, a slow disk has its time.
 _START_TIMEOUT_S = 120.0
 # Larger than any message and any chunk of a snapshot.
 _MAX_PAYLOAD = "8MB"
 # The store was within its limits where it comes from; here only the disk counts.
 _MAX_STORE_BYTES = 1 << 40
+
+
+def stop_left_over(folder: Path) -> None:
+    """End every such server below a folder whose command was killed; blocks for up to 10 s each."""
+    for conf in folder.rglob(_CONF):
+        pid = orphan_of(conf.with_name(_PID), conf)
+        if pid is not None:
+            stop_orphan(pid, conf.with_name(_PID), conf)
 
 
 def _identity(account_key: str, system_key: str) -> tuple[str, dict[str, str], Creds]:
@@ -65,6 +75,7 @@ server_name: "copy-{secrets.token_hex(4)}"
 max_payload: {_MAX_PAYLOAD}
 ports_file_dir: {quoted(str(scratch))}
 log_file: {quoted(str(scratch / "server.log"))}
+pid_file: {quoted(str(scratch / _PID))}
 jetstream {{
   store_dir: {quoted(str(store))}
   max_file_store: {_MAX_STORE_BYTES}
@@ -91,7 +102,7 @@ async def private_server(
     version_checked(chosen)
     system = KeyPair.generate(KeyKind.ACCOUNT).public
     operator_jwt, accounts, creds = _identity(account_key, system)
-    conf = scratch / "server.conf"
+    conf = scratch / _CONF
     write_secret(conf, _config(store, scratch, operator_jwt, accounts, system, key=store_key is not None))
     process = await NatsProcess.start(
         chosen,

@@ -24,7 +24,7 @@ from signal_admin.backup.files import SCRATCH_PREFIX, copied, is_before_streams,
 from signal_admin.backup.manifest import DurablePart, Manifest, Part, StreamPart
 from signal_admin.backup.pace import Pace
 from signal_admin.backup.private_files import digest_of
-from signal_admin.backup.private_server import private_server
+from signal_admin.backup.private_server import private_server, stop_left_over
 from signal_admin.backup.snapshot import Snapshot, take_snapshot
 from signal_admin.desk import Desk
 from signal_admin.dial import dial
@@ -242,6 +242,7 @@ def one_at_a_time(desk: Desk) -> Iterator[None]:
         raise AlreadyRunning(f"another backup of {desk.root} is being taken right now") from error
     try:
         for left in desk.root.glob(f"{SCRATCH_PREFIX}*"):
+            stop_left_over(left)
             shutil.rmtree(left, ignore_errors=True)
         yield
     finally:

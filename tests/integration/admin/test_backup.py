@@ -18,7 +18,7 @@ from signal_admin.backup.private_server import private_server
 from signal_admin.backup.reading import messages, readable
 from signal_admin.backup.restoring import restore
 from signal_admin.backup.snapshot import put_back, take_snapshot
-from signal_admin.backup.spool import account_of
+from signal_admin.backup.spool import account_of, one_at_a_time
 from signal_admin.backup.taking import take_backup, verified_directory, verified_file
 from signal_admin.desk import Desk
 from signal_admin.rotation import rotate_publisher_key
@@ -248,6 +248,17 @@ async def test_two_backups_at_once_and_an_existing_file_are_refused(operator, tm
     assert first.result().file.exists()
     with pytest.raises(Conflict):
         await take_backup(desk, tmp_path / "f", None, quiet)
+
+
+async def test_what_a_killed_backup_left_behind_is_ended_and_removed(operator, until):
+    left = operator.data / ".backup-left"
+    for folder in ("store", "server"):
+        (left / folder).mkdir(parents=True)
+    account = account_of(operator.up.desk)
+    async with private_server(left / "store", left / "server", account) as link:
+        with one_at_a_time(operator.up.desk):
+            assert not left.exists()
+        await until(lambda: not link.is_connected, what="its server has ended")
 
 
 async def test_a_backup_is_written_down_in_the_audit_log(operator, tmp_path):
