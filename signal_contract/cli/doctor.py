@@ -104,7 +104,7 @@ def _summary(command: str, findings: tuple[Finding, ...]) -> str:
     if counts["WARN"]:
         first = next(each for each in findings if each.grade.value == "WARN")
         return f"{text}; nothing is broken. About the first warning: {command} --explain {first.check.id}"
-    return f"{text}; all is well"
+    return f"{text}; all that was looked at is well" if counts["SKIPPED"] else f"{text}; all is well"
 
 
 def show_check(command: str, side: Side, check: Check, *, as_json: bool) -> NoReturn:

@@ -19,6 +19,8 @@ from signal_contract.creds import claims_of, read_creds
 from signal_contract.doctor.finding import Finding, Grade
 from signal_contract.errors import DurableMissing
 from subscriber_agent.doctor.checks import examine_agent
+from subscriber_agent.doctor.local import Machine
+from subscriber_agent.doctor.remote import Way
 from subscriber_agent.journal import Journal
 from subscriber_agent.settings.config import load_config
 
@@ -257,3 +259,16 @@ async def test_no_secret_is_in_any_finding(operator, alice):
     assert creds.jwt not in said
     assert creds.key.seed not in said
     assert claims_of(creds.jwt)["jti"] not in said
+
+
+async def test_what_is_forbidden_and_works_is_a_failure_and_still_without_effect(operator, alice):
+    machine = Machine(alice, lambda: datetime.now(UTC))
+    await machine.config_read()
+    await machine.creds_read()
+    way = Way(machine, 0.0)
+    way.link = await operator.link("admin", way.denials)
+    verdict = await way.forbidden_tried()
+    assert verdict.grade is Grade.FAIL
+    assert "publish $JS.API.CONSUMER.LIST.SIGNALS" in verdict.facts["allowed"]
+    assert "publish control.all.notice" in verdict.facts["allowed"]
+    assert (await way.link.api("$JS.API.STREAM.INFO.SIGNALS"))["state"]["last_seq"] == 0
