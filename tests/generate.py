@@ -11,6 +11,7 @@ from signal_admin.roles import permissions_markdown
 from signal_contract.codec import encode, signal_id_from
 from signal_contract.doctor.troubleshooting import symptoms_markdown, troubleshooting_markdown
 from signal_contract.errors import EXIT_MEANING
+from signal_contract.metrics.document import BLOCKS as METRIC_BLOCKS
 from signal_contract.model import (
     Action,
     Classifier,
@@ -191,6 +192,7 @@ BLOCKS = {
     "risk settings": risk_settings,
     "risk checks": risk_checks,
     "sizing examples": sizing_examples,
+    **METRIC_BLOCKS,
     "symptoms": symptoms_markdown,
 }
 
@@ -214,7 +216,7 @@ def generated_files() -> dict[Path, bytes]:
     files[ROOT / "config/schema/agent.v1.schema.json"] = schema_json().encode()
     files[ROOT / "docs/permissions.md"] = permissions_markdown().encode()
     files[ROOT / "docs/troubleshooting.md"] = troubleshooting_markdown().encode()
-    for name in ("README.md", "docs/risk.md", "docs/delivery.md"):
+    for name in ("README.md", "docs/risk.md", "docs/delivery.md", "docs/metrics.md"):
         files[ROOT / name] = with_blocks((ROOT / name).read_text(encoding="utf-8")).encode()
     return files
 

@@ -141,7 +141,7 @@ FRIENDS_METRICS: tuple[Metric, ...] = (
     _user_count("unreadable_reports", "reports", "Messages that are no report", "stream FEEDBACK", words.USER),
     _user("link_state", "0, 1", "1 for the state that his agent reported last", "stream FEEDBACK", words.USER,
           words.LINK_STATE),
-    _user("status_age_seconds", "s", "Since that report; it comes every few minutes", "stream FEEDBACK", words.USER),
+    _user("status_age_seconds", "s", "Since that report; it comes every ten minutes", "stream FEEDBACK", words.USER),
     Metric(
         "catalyst_refusals_total",
         Kind.COUNTER,
