@@ -224,3 +224,52 @@ def config(
     lines = [f"written: {each} (private: it holds keys)" for each in done.folders]
     lines += [f"friends reach it at: {', '.join(done.public)}", "next: the README in each folder"]
     finish(Envelope("catalyst cluster config", answer), as_json=as_json, render=printed(lines))
+
+
+@cluster_app.command()
+def attend(
+    server: Annotated[list[str], typer.Option(help="A node's address, such as tls://n1.example.org:4222; one each.")],
+    no_relay: Annotated[bool, typer.Option("--no-relay", help="Send nothing from the outbox here.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look after nodes that run on other machines: what `catalyst up` does, without a server of its own.
+
+    Keep it running where the data directory is; the other commands find the nodes through it.
+
+    Example: catalyst cluster attend --server tls://a:4222 --server tls://b:4222 --server tls://c:4222
+    """
+    from signal_admin.cli.serving import ServingFlags, settings_with
+    from signal_admin.cli.up import COMPANIONS
+
+    settings = settings_with(data, ServingFlags())
+    companions = (keeping_consumers,) if no_relay else tuple(COMPANIONS)
+    raise typer.Exit(asyncio.run(_attend(data, settings, server, companions, as_json=as_json)))
+
+
+async def _attend(
+    data: Path | None, settings: UpSettings, servers: list[str], companions: Sequence[Companion], *, as_json: bool
+) -> int:
+    from signal_admin.cluster.attending import attended
+    from signal_admin.companions import accompanied
+    from signal_contract.cli.answer import print_json, say
+    from signal_contract.cli.interrupts import Interrupts
+    from signal_contract.envelope import Envelope
+
+    task: asyncio.Task[int] | None = asyncio.current_task()
+    assert task is not None  # noqa: S101  # runs inside asyncio.run
+
+    def stop() -> None:
+        task.cancel()
+
+    interrupts = Interrupts(stop=stop, hurry=stop, message="leaving the nodes to themselves")
+    try:
+        async with attended(data, settings, servers, say) as running:
+            if as_json:
+                print_json(Envelope("catalyst cluster attend", {"urls": list(running.urls)}).as_dict())
+            say(f"looking after {len(running.urls)} nodes; Ctrl-C ends that, the nodes go on")
+            async with accompanied(companions, running.desk.root, say):
+                await running.watching
+    except asyncio.CancelledError:
+        say("stopped")
+    return int(interrupts.exit_code)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ from signal_admin.audit import flush_pending
 from signal_admin.audit_tail import run_audit_tail
 from signal_admin.cluster.consumers import brought_in_step, in_words
 from signal_admin.cluster.replicas import STREAMS
+from signal_admin.companions import Companion, accompanied
 from signal_admin.control import repeat_due
 from signal_admin.desk import Desk, ServerRecord
 from signal_admin.dial import tls_options
@@ -170,24 +171,36 @@ async def _streams(link: Link, settings: UpSettings, nodes: int) -> tuple[Mappin
 
 
 @asynccontextmanager
-async def watched(reach: Reach, duties: Mapping[str, Duty], say: Say) -> AsyncIterator[asyncio.Task[None]]:
-    """Run these duties and the operator's own for the length of the block; the task ends with the first that fails."""
+async def watched(
+    reach: Reach, duties: Mapping[str, Duty], companions: Sequence[Companion], say: Say
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Run duties and companions for the length of the block, and the operator's own work among the latter.
+
+    The task ends with the first duty that fails; a companion that fails is begun again and ends nothing.
+    """
     desk = reach.desk
-    all_duties: dict[str, Duty] = {
-        **duties,
-        "housekeeping": partial(run_housekeeping, desk, say),
-        "audit-tail": partial(run_audit_tail, desk),
-    }
-    watching = asyncio.create_task(_all_of(all_duties), name="catalyst-cluster")
-    try:
-        yield watching
-    finally:
-        watching.cancel()
-        await asyncio.wait({watching}, timeout=_STOP_TIMEOUT_S)
-        # A stop must not fail because a last look did.
-        with contextlib.suppress(CatalystError):
-            async with reach.admin(connect_timeout_s=1.0) as link:
-                await remember_stream(link, desk)
+    async with accompanied((housekeeping, audit_tail, *companions), desk.root, say):
+        watching = asyncio.create_task(_all_of(duties), name="catalyst-cluster")
+        try:
+            yield watching
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching}, timeout=_STOP_TIMEOUT_S)
+    # A stop must not fail because a last look did.
+    with contextlib.suppress(CatalystError):
+        async with reach.admin(connect_timeout_s=1.0) as link:
+            await remember_stream(link, desk)
+
+
+async def housekeeping(data: Path, say: Say) -> None:
+    """What falls due with time, as beside a single server."""
+    await run_housekeeping(Desk(data), say)
+
+
+async def audit_tail(data: Path, say: Say) -> None:
+    """Who came, went and was refused, written into the audit log."""
+    del say
+    await run_audit_tail(Desk(data))
 
 
 async def _all_of(duties: Mapping[str, Duty]) -> None:

@@ -184,7 +184,7 @@ async def cluster_brought_up(data: Path | None, settings: UpSettings, size: int,
             for each in processes:
                 each.on_change = tell
             await retire_due_keys(desk, say)
-            async with watched(reach, _duties(reach, processes, say), say) as watching:
+            async with watched(reach, _duties(reach, processes, say), (), say) as watching:
                 yield ClusterUp(desk, processes, reach.urls, ready.settings.public, version, watching)
 
 
