@@ -25,6 +25,7 @@ LOOPBACK = "127.0.0.1"
 PATH = "/metrics"
 _CLIENT_TIMEOUT_S = 5.0
 _STOP_TIMEOUT_S = 2.0
+_POLL_S = 0.1  # how soon a stop is heard
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Page = Callable[[], bytes]
@@ -73,7 +74,7 @@ class Endpoint:
         family = _V6Server if ":" in address.host else _Server
         self._server = family((address.host, address.port), _handler(address, page))
         self.address = Address(address.host, int(self._server.server_address[1]))
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), name="metrics", daemon=True)
 
     @classmethod
     def start(cls, address: Address, page: Page) -> Self:
