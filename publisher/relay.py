@@ -32,6 +32,7 @@ from signal_contract.errors import (
 )
 from signal_contract.signing import MESSAGE_ID_HEADER, SIGNATURE_HEADER, Signer
 from signal_contract.topology import API_PREFIX, STREAM
+from signal_contract.tracing import trace_headers
 
 _BATCH = 256
 _ATTEMPT_S = 2.0
@@ -193,7 +194,7 @@ class Relay:
         wire = await self._connected(left_s)
         signing = self._signing
         signature = entry.signature if signing is None else signing.sign(entry.subject, entry.payload)
-        headers = {MESSAGE_ID_HEADER: entry.message_id, SIGNATURE_HEADER: signature}
+        headers = {**trace_headers(entry.payload), MESSAGE_ID_HEADER: entry.message_id, SIGNATURE_HEADER: signature}
         reached("relay.taken")
         try:
             ack = await wire.publish_stored(

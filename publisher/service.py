@@ -25,6 +25,7 @@ from signal_contract.errors import CatalystError
 from signal_contract.heartbeat import INTERVAL_S, ClassifierState
 from signal_contract.link import Link
 from signal_contract.model import Signal
+from signal_contract.tracing import traced
 
 if TYPE_CHECKING:
     from publisher.thread import ThreadPublisher
@@ -211,9 +212,12 @@ class SignalPublisher:
         if self._background is not None:
             self._background.check()
 
-    async def submit(self, signal: Signal) -> Submitted:
-        """Sign and keep a signal; on return it survives a power cut. Raises StorageFailed."""
-        return (await self.submit_many([signal]))[0]
+    async def submit(self, signal: Signal, *, traceparent: str | None = None) -> Submitted:
+        """Sign and keep a signal; on return it survives a power cut. Raises StorageFailed.
+
+        `traceparent` is the caller's W3C trace context, which agents log; raises InputError for what is none.
+        """
+        return (await self.submit_many([traced(signal, traceparent)]))[0]
 
     async def submit_many(self, signals: Sequence[Signal]) -> tuple[Submitted, ...]:
         """Sign and keep signals in their order, all or none of them. Raises StorageFailed."""

@@ -26,11 +26,11 @@ from signal_admin.registry import User, all_users, write_user
 from signal_contract.creds import write_secret
 from signal_contract.errors import Conflict, DurableMissing, StoreDamaged, StreamMissing
 from signal_contract.link import Link
-from signal_contract.topology import API_PREFIX, FEEDBACK_STREAM, STREAM, durable_name
+from signal_contract.topology import API_PREFIX, FEEDBACK_STREAM, FLAGS_STREAM, STREAM, durable_name
 
 _API = API_PREFIX
 # AUDIT is made by `audit.ensure_stream`, and an existing one is left as it is.
-_PLANNED_STREAMS = (STREAM, FEEDBACK_STREAM)
+_PLANNED_STREAMS = (STREAM, FEEDBACK_STREAM, FLAGS_STREAM)
 
 
 async def read_durables(link: Link, *, prefix: str = API_PREFIX) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ Each step can be repeated: after a crash the same command goes on where it stopp
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,11 +24,13 @@ from signal_admin.stored import last_message
 from signal_admin.vault import MESSAGE_SIGNING, MESSAGE_SIGNING_NEXT, Vault, read_vault
 from signal_contract.announce import ANNOUNCE_SUBJECT, Announcement, announcement_bytes, read_announcement
 from signal_contract.creds import write_secret
-from signal_contract.errors import Conflict, InputError, StorageFailed
+from signal_contract.errors import CatalystError, Conflict, InputError, StorageFailed
 from signal_contract.link import Link
 from signal_contract.permissions import RoleName
 from signal_contract.signing import MESSAGE_ID_HEADER, SIGNATURE_HEADER, Signer
 from signal_contract.topology import STREAM
+
+_log = logging.getLogger("catalyst.admin")
 
 ROTATING_MARK = "signing.rotating"
 _PUBLISHER_PATIENCE_S = 30.0
@@ -72,6 +75,7 @@ async def rotate_publisher_key(desk: Desk, *, now: datetime) -> Rotation:
             # Nor is a control message signed by the old key sent behind the announcement.
             async with standing_held(desk):
                 done = await _rotated(desk, link, now)
+        await _sign_flags_anew(link, desk)
         await record(
             link,
             desk,
@@ -82,6 +86,16 @@ async def rotate_publisher_key(desk: Desk, *, now: datetime) -> Rotation:
             outcome="done after an interruption" if done.was_resumed else "done",
         )
     return done
+
+
+async def _sign_flags_anew(link: Link, desk: Desk) -> None:
+    from signal_admin.flags.bucket import publish_due  # which looks here whether a key may sign
+
+    try:
+        await publish_due(link, desk)
+    except CatalystError as error:
+        # The key has changed all the same; agents keep the flags that they have, and the next start sends them.
+        _log.warning("the flags could not be signed anew: %s", error.message)
 
 
 async def _rotated(desk: Desk, link: Link, now: datetime) -> Rotation:

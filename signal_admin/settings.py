@@ -33,6 +33,7 @@ class UpSettings:
 
     `tls_hosts` are the names in the certificate of our own CA; `cert` and `key` replace it by the operator's files,
     whose issuer is `ca` (None: one that every system trusts). `public` are the addresses that friends are told.
+    `metrics` is where metrics are shown, such as `127.0.0.1:9464`; None and `off`: nowhere.
     """
 
     host: str | None = None
@@ -47,6 +48,7 @@ class UpSettings:
     wss_port: int = 0
     public: tuple[str, ...] = ()
     encrypt: bool = False
+    metrics: str | None = None
 
     @property
     def has_tls(self) -> bool:
@@ -150,6 +152,7 @@ _TEXT, _NUMBER, _PATH, _LIST = "a text", "a whole number", "a path", "a list of 
 _KINDS = {
     "host": _TEXT, "port": _NUMBER, "monitor_port": _NUMBER, "max_store_bytes": _NUMBER, "tls_hosts": _LIST,
     "cert": _PATH, "key": _PATH, "ca": _PATH, "wss_port": _NUMBER, "public": _LIST, "encrypt": "true or false",
+    "metrics": _TEXT,
 }  # fmt: skip
 
 

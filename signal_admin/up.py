@@ -22,6 +22,7 @@ from signal_admin.certificate import keep_certificate
 from signal_admin.control import repeat_due
 from signal_admin.desk import Desk, ServerRecord, make_desk
 from signal_admin.dial import dialled
+from signal_admin.flags.bucket import publish_due
 from signal_admin.issuing import write_publisher_settings
 from signal_admin.plan import CreateDurable, CreateStream, Plan, UpdateDurable, UpdateStream
 from signal_admin.prepare import Ready, held, make_ready
@@ -36,7 +37,7 @@ from signal_admin.tls import Certificate
 from signal_contract.errors import CatalystError
 from signal_contract.link import Link
 from signal_contract.permissions import RoleName
-from signal_contract.topology import STREAM, Account, feedback_stream_config, stream_config
+from signal_contract.topology import STREAM, Account, feedback_stream_config, flags_stream_config, stream_config
 
 # A duty that does not end must not keep the server from being stopped in order.
 _STOP_TIMEOUT_S = 5.0
@@ -135,6 +136,7 @@ def _streams(settings: UpSettings) -> tuple[Mapping[str, Any], ...]:
     return (
         stream_config(max_bytes=settings.stream_bytes),
         feedback_stream_config(max_bytes=settings.feedback_bytes),
+        flags_stream_config(),
     )
 
 
@@ -144,6 +146,7 @@ async def _provisioned(desk: Desk, settings: UpSettings, record: ServerRecord, s
             todo = await provision(link, desk, _streams(settings))
             await _flush_audit(link, desk, say)
             await _repeat_control(link, desk, say)
+            await _publish_flags(link, desk, say)
         _report(todo, say)
         _write_record(desk, record)
 
@@ -169,6 +172,15 @@ async def _flush_audit(link: Link, desk: Desk, say: Say) -> None:
         return
     if sent:
         say(f"{sent} audit entries of the time when the server was down were stored")
+
+
+async def _publish_flags(link: Link, desk: Desk, say: Say) -> None:
+    # No reason not to start: agents go on with the flags that they have.
+    try:
+        if await publish_due(link, desk):
+            say("the flags were sent again")
+    except CatalystError as error:
+        say(f"the flags could not be sent: {error.message} [{error.code}]; {error.hint}")
 
 
 async def _note_stream_end(desk: Desk, record: ServerRecord) -> None:

@@ -15,7 +15,7 @@ from signal_admin.dial import dial
 from signal_admin.history import History, start_sequence
 from signal_admin.issuing import mint_user
 from signal_admin.lifecycle import MAX_OVERLAP
-from signal_admin.registry import User, all_users, read_user, registry_held, user_folder, write_user
+from signal_admin.registry import User, read_user, registry_held, user_folder, write_user
 from signal_admin.reports import Status, last_statuses
 from signal_admin.starter import starter_yaml
 from signal_admin.system import Connection, all_servers, connections_of
@@ -53,6 +53,7 @@ class UserState:
     ack_pending: int | None = None
     is_online: bool | None = None
     report: Status | None = None
+    last_ack_at: datetime | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -61,6 +62,7 @@ class UserState:
             "ack_pending": self.ack_pending,
             "online": self.is_online,
             "report": self.report.as_dict() if self.report else None,
+            "last_ack_at": self.last_ack_at.isoformat() if self.last_ack_at else None,
         }
 
 
@@ -161,18 +163,10 @@ async def _make_durable(desk: Desk, user: User) -> bool:
 
 
 async def user_states(desk: Desk) -> tuple[UserState, ...]:
-    """Every user, with his durable's state when the server is running."""
-    users = tuple(UserState(user) for user in all_users(desk))
-    try:
-        async with dial(desk, RoleName.MONITOR, "catalyst-user-list", connect_timeout_s=_CONNECT_TIMEOUT_S) as link:
-            durables = await read_durables(link, prefix=WATCH_PREFIX)
-    except ServerUnreachable:
-        return users
-    reports = await _reports(desk, [state.user for state in users])
-    return tuple(
-        _with_state(replace(state, report=reports.get(state.user.name)), durables.get(durable_name(state.user.name)))
-        for state in users
-    )
+    """Every user, with his durable's state when the server is running: `presence` without connections."""
+    from signal_admin.presence.lookout import looked  # which stands on this module
+
+    return tuple(row.state for row in (await looked(desk, "catalyst-user-list")).rows)
 
 
 async def _reports(desk: Desk, users: Sequence[User]) -> dict[str, Status]:
@@ -210,16 +204,19 @@ async def user_details(desk: Desk, name: str) -> UserDetails:
     except ServerUnreachable:
         return UserDetails(UserState(user))
     state = UserState(user, report=(await _reports(desk, [user])).get(name))
-    return UserDetails(_with_state(state, durables.get(durable_name(name))), connections)
+    return UserDetails(with_durable(state, durables.get(durable_name(name))), connections)
 
 
-def _with_state(state: UserState, info: Mapping[str, Any] | None) -> UserState:
+def with_durable(state: UserState, info: Mapping[str, Any] | None) -> UserState:
+    """The state with what the server says of his durable; None: he has none there."""
     if info is None:
         return state
+    last = (info.get("ack_floor") or {}).get("last_active")
     return replace(
         state,
         pending=int(info.get("num_pending", 0)),
         ack_pending=int(info.get("num_ack_pending", 0)),
         # An agent that is there always has a pull waiting.
         is_online=int(info.get("num_waiting", 0)) > 0,
+        last_ack_at=datetime.fromisoformat(last).astimezone(UTC) if last else None,
     )

@@ -91,7 +91,7 @@ EXIT_MEANING: dict[ExitCode, str] = {
     ExitCode.DURABLE_MISSING: "the server has no durable for this user",
     ExitCode.ALREADY_RUNNING: "another copy is running",
     ExitCode.NOT_LIVE: "the link has been cut, deaf or lagging for longer than allowed",
-    ExitCode.ENGINE: "the trading engine cannot work as it is set up: a key is missing or refused, a program is not there",
+    ExitCode.ENGINE: "the trading engine cannot work as it is set up, such as a key that is refused",
     ExitCode.SERVER_START: "nats-server could not be started",
     ExitCode.STORAGE: "disk full or a damaged file",
     ExitCode.INTERRUPTED: "stopped by a second Ctrl-C",

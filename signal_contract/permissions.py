@@ -21,6 +21,9 @@ from signal_contract.topology import (
     FEED_PREFIX,
     FEEDBACK_KINDS,
     FEEDBACK_STREAM,
+    FLAGS_GET_SUBJECT,
+    FLAGS_STREAM,
+    FLAGS_SUBJECT,
     STREAM,
     USERS_CONTROL,
     WATCH_PREFIX,
@@ -28,6 +31,8 @@ from signal_contract.topology import (
 )
 
 NAME = "{{name()}}"
+# What `catalyst backup` takes; a stream that is not here is not in any backup.
+BACKED_UP = (STREAM, AUDIT_STREAM, FEEDBACK_STREAM, FLAGS_STREAM)
 
 
 class RoleName(StrEnum):
@@ -70,6 +75,7 @@ ROLES: dict[RoleName, Role] = {
                 f"$JS.ACK.{STREAM}.sub_{NAME}.>",
                 f"$JS.ACK.*.*.{STREAM}.sub_{NAME}.>",
                 *(f"feedback.{NAME}.{kind}" for kind in FEEDBACK_KINDS),
+                FLAGS_GET_SUBJECT,
             ),
             subscribe=(_OWN_INBOX, HEARTBEAT_PUBLISHER),
             max_subscriptions=10,
@@ -117,6 +123,14 @@ ROLES: dict[RoleName, Role] = {
                 f"{_API}.STREAM.UPDATE.{FEEDBACK_STREAM}",
                 f"{_API}.STREAM.INFO.{FEEDBACK_STREAM}",
                 f"{_API}.STREAM.MSG.GET.{FEEDBACK_STREAM}",
+                f"{_API}.STREAM.CREATE.{FLAGS_STREAM}",
+                f"{_API}.STREAM.UPDATE.{FLAGS_STREAM}",
+                f"{_API}.STREAM.INFO.{FLAGS_STREAM}",
+                f"{_API}.STREAM.MSG.GET.{FLAGS_STREAM}",
+                FLAGS_SUBJECT,
+                # A backup reads whole streams, and acknowledges each piece; putting one back is nobody's here.
+                *(f"{_API}.STREAM.SNAPSHOT.{stream}" for stream in BACKED_UP),
+                *(f"$JS.SNAPSHOT.ACK.{stream}.>" for stream in BACKED_UP),
                 "audit.>",
                 ALL_CONTROL,
                 USERS_CONTROL,

@@ -18,6 +18,9 @@ from signal_contract.subject import CONTROL_ALL, CONTROL_USER, SIGNALS_ROOT, con
 STREAM = "SIGNALS"
 AUDIT_STREAM = "AUDIT"
 FEEDBACK_STREAM = "FEEDBACK"
+# The key-value bucket FLAGS, as its stream is called; one key holds all flags.
+FLAGS_STREAM = "KV_FLAGS"
+FLAGS_SUBJECT = "$KV.FLAGS.agents"
 API_PREFIX = "$JS.API"
 FEED_PREFIX = "FEED"
 WATCH_PREFIX = "WATCH"
@@ -82,6 +85,8 @@ SERVICES: tuple[Service, ...] = (
     Service("ack", f"$JS.ACK.{STREAM}.*.>", _FRIENDS),
     Service("ack-v2", f"$JS.ACK.*.*.{STREAM}.*.>", _FRIENDS),
     Service("feedback", "feedback.*.>", _FRIENDS),
+    # One subject without a wildcard: the last message under the one key, whatever is asked.
+    Service("flags", f"{API_PREFIX}.DIRECT.GET.{FLAGS_STREAM}.{FLAGS_SUBJECT}", _FRIENDS),
     Service("durables", f"{API_PREFIX}.CONSUMER.LIST.{STREAM}", _OBSERVERS),
     Service("stream-info", f"{API_PREFIX}.STREAM.INFO.{STREAM}", _OBSERVERS),
     Service("audit-info", f"{API_PREFIX}.STREAM.INFO.{AUDIT_STREAM}", _OBSERVERS),
@@ -96,6 +101,7 @@ TAPS: tuple[Tap, ...] = (
     Tap("control-user", USERS_CONTROL, _OBSERVERS),
 )
 AUDIT_BATCH_SUBJECT = f"{WATCH_PREFIX}.DIRECT.GET.{AUDIT_STREAM}"
+FLAGS_GET_SUBJECT = f"{FEED_PREFIX}.DIRECT.GET.{FLAGS_STREAM}.{FLAGS_SUBJECT}"
 
 
 def durable_name(user: str) -> str:
@@ -194,6 +200,24 @@ def feedback_stream_config(*, max_bytes: int = 256 << 20, replicas: int = 1) -> 
         # Reports are no evidence: the operator may clear them.
         "deny_delete": False,
         "deny_purge": False,
+    }
+
+
+def flags_stream_config(*, replicas: int = 1) -> dict[str, Any]:
+    """Bucket FLAGS: the operator's flags, the last words only. Agents read it by direct get of its one key."""
+    return {
+        **_APPEND_ONLY,
+        "name": FLAGS_STREAM,
+        "description": "Feature flags: one signed document",
+        "subjects": [FLAGS_SUBJECT],
+        "discard": "old",
+        "max_age": 0,
+        "max_bytes": 1 << 20,
+        "max_msg_size": 16 * 1024,
+        "max_msgs_per_subject": 1,
+        "duplicate_window": 120 * SECOND_NS,
+        "num_replicas": replicas,
+        "allow_direct": True,
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from signal_contract.tracing import TRACEPARENT, trace_of
 from subscriber_agent.accounting.book import Fill, Position
 from subscriber_agent.engines.engine import Account, Holding, Outcome
 from subscriber_agent.journal import OrderIntent, Stored
@@ -91,6 +92,7 @@ class Settled:
             "published_at": instant_text(signal.published_at),
             "received_at": instant_text(self.stored.received_at),
             "label": self.label,
+            **({} if (trace := trace_of(signal.meta)) is None else {TRACEPARENT: trace}),
             "decision": self.decision.as_dict(),
             "outcome": None if self.outcome is None else self.outcome.as_dict(),
             "exits": [_fill_dict(each) for each in self.exits],

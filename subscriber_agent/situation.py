@@ -16,6 +16,7 @@ from subscriber_agent.accounting.book import ZERO, Book, Leg, Position, WorkingE
 from subscriber_agent.accounting.calendar import NYSE
 from subscriber_agent.accounting.ledger import Ledger
 from subscriber_agent.engines.engine import Holding
+from subscriber_agent.flags import FLAGS, known_from
 from subscriber_agent.journal import JournalReader, OrderRow, Stored
 from subscriber_agent.own_book import OwnBook
 from subscriber_agent.receiving.control_state import LOCAL_LATCH, OPERATOR_LATCH, OPERATOR_USER_LATCH, stricter
@@ -109,12 +110,12 @@ class Situation:
     ) -> Market:
         """The world around a signal. `is_closing`: everything is being closed, so nothing new is opened."""
         signal = stored.signal
-        local = self.local_state()
+        local, flags = self.local_state(), known_from(self._journal.meta(FLAGS))
         return Market(
             engine=self._engine.name,
             is_paper=self._engine.is_paper,
             local_state=stricter(local, TradingState.REDUCING) if is_closing else local,
-            operator_state=self._operator_state(stored),
+            operator_state=stricter(self._operator_state(stored), flags.state(is_paper=self._engine.is_paper)),
             clock_skew_s=None if skew_s is None else known(Decimal(str(skew_s))),
             # Not yet in the journal when a live signal is looked at before it is kept.
             latest_revision=max(signal.revision, self._journal.latest_revision(signal.signal_id)),
@@ -128,7 +129,7 @@ class Situation:
             health=self.health(rules.limits, now),
             is_ledger_mismatch=self._is_mismatch(ledger, gathered),
             ledger=ledger,
-            approve_all=rules.config.mode is Mode.APPROVE,
+            approve_all=rules.config.mode is Mode.APPROVE or flags.held.asks,
             approvals=self._journal.approved(),
         )
 

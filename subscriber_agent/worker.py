@@ -35,6 +35,7 @@ from subscriber_agent.outlasting import needing_us, outlast
 from subscriber_agent.receiving.arrival import Sorted
 from subscriber_agent.receiving.catch_up import CatchUp
 from subscriber_agent.receiving.durable import Durable
+from subscriber_agent.receiving.link_state import Seen
 from subscriber_agent.receiving.live_signal import live_signal, set_aside_counts
 from subscriber_agent.receiving.receiver import DRAIN_S, Receiver
 from subscriber_agent.receiving.rounds import Kept, Report, Round
@@ -127,6 +128,10 @@ class Worker:
             await self._life.close()
             if self._own_disk is not None:
                 self._own_disk.close()
+
+    def seen(self) -> Seen:
+        """The link as it was last looked at."""
+        return self._receiver.seen()
 
     async def _receive(self, stop: asyncio.Event, connect_timeout_s: float, *, may_wait: bool) -> None:
         async def looked_after(failure: LinkError) -> int:

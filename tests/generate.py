@@ -12,7 +12,9 @@ from pydantic.fields import FieldInfo
 
 from signal_admin.roles import permissions_markdown
 from signal_contract.codec import encode, signal_id_from
+from signal_contract.doctor.troubleshooting import symptoms_markdown, troubleshooting_markdown
 from signal_contract.errors import EXIT_MEANING
+from signal_contract.metrics.document import BLOCKS as METRIC_BLOCKS
 from signal_contract.model import (
     Action,
     Classifier,
@@ -229,6 +231,8 @@ BLOCKS = {
     "engine kinds": engine_kinds,
     "engine settings": engine_settings,
     "sizing examples": sizing_examples,
+    **METRIC_BLOCKS,
+    "symptoms": symptoms_markdown,
 }
 
 
@@ -250,7 +254,8 @@ def generated_files() -> dict[Path, bytes]:
     files[ROOT / "config/agent.example.yaml"] = example_yaml().encode()
     files[ROOT / "config/schema/agent.v1.schema.json"] = schema_json().encode()
     files[ROOT / "docs/permissions.md"] = permissions_markdown().encode()
-    for name in ("README.md", "docs/risk.md", "docs/delivery.md", "docs/engines/config.md"):
+    files[ROOT / "docs/troubleshooting.md"] = troubleshooting_markdown().encode()
+    for name in ("README.md", "docs/risk.md", "docs/delivery.md", "docs/metrics.md", "docs/engines/config.md"):
         files[ROOT / name] = with_blocks((ROOT / name).read_text(encoding="utf-8")).encode()
     return files
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from publisher.metrics import PublisherSource
 
 _HELP = """Publish signals from a file of JSON lines, or from a pipe.
 
@@ -89,6 +92,13 @@ async def relaying(data: Path, tell: Callable[[str], None]) -> None:
     from publisher.cli.relay import relaying as run
 
     await run(data, tell)
+
+
+def publisher_source(data: Path) -> PublisherSource:
+    """What `catalyst up --metrics` reads of the publisher."""
+    from publisher.metrics import PublisherSource
+
+    return PublisherSource(data)
 
 
 def publish(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Annotated
 
 import typer
@@ -37,5 +38,15 @@ def run_bot(
 ) -> None:
     """Run the bot's runner until it ends; its exit status."""
     from publisher.intake.catalyst_bot import run
+    from signal_contract.cli.answer import say
+    from signal_contract.errors import CatalystError
 
-    raise typer.Exit(run(arguments or [], data=data, approve=approve_first))
+    try:
+        status = run(arguments or [], data=data, approve=approve_first)
+    except CatalystError:
+        raise
+    except Exception:  # noqa: BLE001  # the bot's own, whatever it is; its traceback is what its owner needs
+        say(traceback.format_exc().rstrip())
+        say("Catalyst-Bot ended with this error; what it had alerted is in the outbox")
+        status = 1
+    raise typer.Exit(status)

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from publisher.background import StateChange
+from publisher.circuit import CircuitState
 from publisher.service import SignalPublisher
 from publisher.settings import default_data_dir, read_settings
 from signal_contract.cli.answer import print_json, say
 from signal_contract.cli.interrupts import Interrupts
 from signal_contract.errors import CatalystError, StorageFailed
+from signal_contract.logs import is_json, log_event
+from signal_contract.notify import ServiceManager, feed, this_process
+from signal_contract.reach import is_away
 
 Report = Callable[[str, dict[str, Any]], None]
 _STATUS_EVERY_S = 60.0
@@ -73,6 +77,8 @@ def run_relay(data: Path | None, *, as_json: bool) -> int:
     def report(event: str, facts: dict[str, Any]) -> None:
         if as_json:
             print_json({"type": event, "at": datetime.now(UTC).isoformat(), **facts})
+        elif is_json():
+            log_event(event, facts, report_line(event, facts))
         else:
             say(report_line(event, facts))
 
@@ -81,6 +87,8 @@ def run_relay(data: Path | None, *, as_json: bool) -> int:
 
 async def _until_stopped(data: Path, report: Report) -> int:
     stop, main, sent = asyncio.Event(), asyncio.current_task(), [0]
+    manager = this_process()
+    told = _told_to(manager, report)
 
     def hurry() -> None:
         if main is not None:
@@ -88,16 +96,36 @@ async def _until_stopped(data: Path, report: Report) -> int:
 
     interrupts = Interrupts(stop=stop.set, hurry=hurry, message="stopping: sending what waits (Ctrl-C again to end)")
     try:
-        async with _relayed(data, report, sent, closing_s=5.0) as publisher, asyncio.TaskGroup() as group:
+        async with _relayed(data, told, sent, closing_s=5.0) as publisher, asyncio.TaskGroup() as group:
+            manager.ready("what comes into the outbox goes out")
+            watchdog = group.create_task(feed(manager, lambda: _is_alive(publisher)), name="relay-watchdog")
             faults = group.create_task(publisher.ended(), name="relay-faults")
             status = group.create_task(_status_for_ever(publisher, report, sent), name="relay-status")
             await stop.wait()
+            manager.stopping()
+            watchdog.cancel()
             faults.cancel()
             status.cancel()
             report("stopped", {"waiting": (await publisher.counts()).pending})
     except asyncio.CancelledError:
         say("ended at once; what waits is safe in the outbox")
     return int(interrupts.exit_code)
+
+
+def _told_to(manager: ServiceManager, report: Report) -> Report:
+    """`report`, and what concerns the service manager to it as well."""
+
+    def told(event: str, facts: dict[str, Any]) -> None:
+        if event == "state":
+            manager.status(report_line(event, facts))
+        report(event, facts)
+
+    return told
+
+
+async def _is_alive(publisher: SignalPublisher) -> bool:
+    """The stream has answered the last heartbeat or signal; or no server is there, and a restart would mend nothing."""
+    return publisher.state is CircuitState.UP or await is_away(publisher.settings.servers)
 
 
 async def _status_for_ever(publisher: SignalPublisher, report: Report, sent: list[int]) -> None:

@@ -50,6 +50,12 @@ EncryptOption = Annotated[
 ]
 
 
+MetricsOption = Annotated[
+    str | None,
+    typer.Option("--metrics", metavar="HOST:PORT", help="Show metrics for Prometheus there; off ends it."),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class ServingFlags:
     """The flags as given; None and False mean: as it was."""
@@ -67,6 +73,7 @@ class ServingFlags:
     wss_port: int | None = None
     public: list[str] | None = None
     encrypt: bool = False
+    metrics: str | None = None
 
 
 def settings_with(data: Path | None, flags: ServingFlags) -> UpSettings:
@@ -91,6 +98,7 @@ def _numbers(flags: ServingFlags) -> dict[str, Any]:
         "max_store_bytes": bytes_from(flags.max_store) if flags.max_store is not None else None,
         "wss_port": flags.wss_port,
         "encrypt": True if flags.encrypt else None,
+        "metrics": flags.metrics,
     }
     return {name: value for name, value in told.items() if value is not None}
 

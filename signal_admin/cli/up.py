@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from signal_admin.cli.health import HealthOption, with_minding
 from signal_admin.cli.options import DataOption
 from signal_admin.cli.serving import (
     CaOption,
@@ -18,6 +19,7 @@ from signal_admin.cli.serving import (
     HostOption,
     KeyOption,
     MaxStoreOption,
+    MetricsOption,
     MonitorPortOption,
     NatsServerOption,
     NoTlsOption,
@@ -33,11 +35,14 @@ from signal_contract.envelope import Envelope
 
 if TYPE_CHECKING:
     from signal_admin.companions import Companion
+    from signal_admin.metrics.serving import OpenSource
     from signal_admin.settings import UpSettings
     from signal_admin.up import Up
 
 # What runs beside the server, below the data directory; filled in by the application that mounts this command.
 COMPANIONS: list[Companion] = []
+# What is measured of this machine beside the server, by name; filled in likewise.
+METRIC_SOURCES: dict[str, OpenSource] = {}
 
 
 def up(
@@ -55,9 +60,11 @@ def up(
     wss_port: WssPortOption = None,
     public: PublicOption = None,
     encrypt: EncryptOption = False,
+    metrics: MetricsOption = None,
     no_relay: Annotated[
         bool, typer.Option("--no-relay", help="Send nothing from the outbox here; `catalyst relay` runs elsewhere.")
     ] = False,
+    proves_health: HealthOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout when it is ready.")] = False,
 ) -> None:
     """Start the server with accounts, stream and durables, and keep it running until Ctrl-C.
@@ -69,11 +76,23 @@ def up(
     from signal_admin.cli.serving import settings_with
 
     flags = ServingFlags(
-        host, port, monitor_port, nats_server, max_store, tls, no_tls, cert, key, ca, wss_port, public, encrypt
+        host, port, monitor_port, nats_server, max_store, tls, no_tls, cert, key, ca, wss_port, public, encrypt, metrics
     )
     settings = settings_with(data, flags)
     _warn_of_clear_text(settings)
-    raise typer.Exit(asyncio.run(_up(data, settings, () if no_relay else tuple(COMPANIONS), as_json=as_json)))
+    companions = with_minding([*(() if no_relay else COMPANIONS), *_metrics(settings)], is_wanted=proves_health)
+    raise typer.Exit(asyncio.run(_up(data, settings, companions, as_json=as_json)))
+
+
+def _metrics(settings: UpSettings) -> list[Companion]:
+    if settings.metrics in (None, "off"):
+        return []
+    from signal_admin.metrics.serving import metrics_companion
+    from signal_contract.metrics.endpoint import address_from
+    from signal_contract.metrics.exposition import check_installed
+
+    check_installed()
+    return [metrics_companion(address_from(settings.metrics or ""), METRIC_SOURCES)]
 
 
 def _warn_of_clear_text(settings: UpSettings) -> None:
@@ -110,7 +129,9 @@ async def _up(data: Path | None, settings: UpSettings, companions: Sequence[Comp
             started.append(running)
             _show_ready(running, as_json)
             async with accompanied(companions, running.desk.root, say):
-                await running.watching
+                # Shielded: a duty that loses its cancellation (Python 3.11's wait_for can) must not hold up the stop;
+                # on leaving, all duties get 5 s to end.
+                await asyncio.shield(running.watching)
     except asyncio.CancelledError:
         say("stopped")
     return int(interrupts.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,8 @@ from signal_admin.cli import invite, repair, user_life
 from signal_admin.cli.options import DataOption, HistoryOption, JsonOption
 
 if TYPE_CHECKING:
-    from signal_admin.users import NewUser, UserState
+    from signal_admin.presence.rows import Presence
+    from signal_admin.users import NewUser
     from signal_contract.cli.answer import Render
 
 user_app = typer.Typer(
@@ -90,18 +90,18 @@ def _day(instant: datetime | None) -> str | None:
 
 @user_app.command("list")
 def list_users(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Show all friends: what they may read and until when; with the server up also what waits for them.
+    """Show all friends: what they may read and until when; with the server up also who is there and what waits.
 
     Example: catalyst user list
     """
     import asyncio
 
     from signal_admin.desk import open_desk
-    from signal_admin.users import user_states
+    from signal_admin.presence.lookout import looked
     from signal_contract.cli.answer import finish, table
     from signal_contract.envelope import Envelope
 
-    states, now = asyncio.run(user_states(open_desk(data))), datetime.now(UTC)
+    snapshot = asyncio.run(looked(open_desk(data), "catalyst-user-list"))
     render = table(
         "user",
         "may read",
@@ -110,31 +110,31 @@ def list_users(data: DataOption = None, as_json: JsonOption = False) -> None:
         "agent",
         ">waiting",
         ">unacked",
+        "last ack",
         "his agent's own word",
-        rows=_rows(states, now),
+        rows=[_row(each) for each in snapshot.rows],
         empty="no users yet; add one: catalyst user invite alice --catalysts fda",
     )
-    users = [{**state.as_dict(), "status": state.user.status(now)} for state in states]
+    users = [each.as_dict() for each in snapshot.rows]
     finish(Envelope("catalyst user list", {"users": users}), as_json=as_json, render=render)
 
 
-def _rows(states: Sequence[UserState], now: datetime) -> list[tuple[object, ...]]:
-    from signal_admin.cli.feedback import status_cell
+def _row(row: Presence) -> tuple[object, ...]:
+    from signal_admin.cli.feedback import age_in_words, status_cell
 
-    presence = {True: "online", False: "offline", None: None}
-    return [
-        (
-            state.user.name,
-            ", ".join(state.user.filters),
-            state.user.status(now),
-            _day(state.user.expires_at) or "no end",
-            presence[state.is_online],
-            state.pending,
-            state.ack_pending,
-            status_cell(state.report, now),
-        )
-        for state in states
-    ]
+    state = row.state
+    acked = state.last_ack_at
+    return (
+        state.user.name,
+        ", ".join(state.user.filters),
+        row.status,
+        _day(state.user.expires_at) or "no end",
+        row.link.value if row.link else None,
+        state.pending,
+        state.ack_pending,
+        f"{age_in_words(row.at, acked)} ago" if acked else None,
+        status_cell(state.report, row.at),
+    )
 
 
 user_app.command("invite")(invite.invite)

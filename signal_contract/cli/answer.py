@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from signal_contract.envelope import Envelope, Problem
 from signal_contract.errors import CatalystError, ExitCode
+from signal_contract.logs import is_json, log_said
 
 Render = Callable[[Console], None]
 
@@ -35,6 +37,9 @@ def console(stream: IO[str] | None = None) -> Console:
 
 def say(message: str) -> None:
     """One line for people, on stderr: progress and what to do next. Plain text, never markup."""
+    if is_json():
+        log_said(message)
+        return
     console(sys.stderr).print(message, markup=False)
 
 
@@ -146,6 +151,11 @@ def _end_unexpected(error: Exception, command: str, as_json: bool) -> int:
         return int(exit_code)
     if os.environ.get("CATALYST_DEBUG"):
         traceback.print_exc()
+    if os.environ.get("CATALYST_SENTRY_DSN"):
+        from signal_contract.fault_reports import report_fault
+
+        with contextlib.suppress(CatalystError):
+            report_fault(error)
     hint = "This is a fault in the program. Set CATALYST_DEBUG=1 to see where, and report it."
     problem = Problem("UNEXPECTED", f"{error.__class__.__name__}: {error}", hint)
     return _end(Envelope(command, None, ExitCode.UNEXPECTED, (problem,)), as_json)

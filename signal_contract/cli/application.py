@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from signal_contract.logs import LogFormat, set_up_logs
+
 
 def new_application(help_text: str) -> typer.Typer:
     """An empty command; its commands are added by the caller."""
@@ -34,7 +36,9 @@ def _options(
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="More about what happens, on stderr.")] = False,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(envvar="CATALYST_LOG", help="What stderr holds: text for people, or one JSON line a record."),
+    ] = LogFormat.TEXT,
 ) -> None:
-    from signal_contract.logs import set_up_logs
-
-    set_up_logs(verbose=verbose)
+    set_up_logs(verbose=verbose, log_format=log_format)

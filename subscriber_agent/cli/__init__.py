@@ -7,12 +7,14 @@ from signal_contract.cli.application import new_application
 from subscriber_agent.cli.approvals import approvals, approve, reject
 from subscriber_agent.cli.audit import audit_app
 from subscriber_agent.cli.control import halt, reduce, resume
+from subscriber_agent.cli.doctor import doctor
 from subscriber_agent.cli.engine import engine_app
 from subscriber_agent.cli.equity import equity
 from subscriber_agent.cli.explain import explain
 from subscriber_agent.cli.flatten import flatten
 from subscriber_agent.cli.join import enroll, join
 from subscriber_agent.cli.live import live_app
+from subscriber_agent.cli.metrics import metrics
 from subscriber_agent.cli.orders import orders
 from subscriber_agent.cli.parked import parked_app
 from subscriber_agent.cli.positions import positions
@@ -20,6 +22,7 @@ from subscriber_agent.cli.reconcile import reconcile
 from subscriber_agent.cli.replay import replay
 from subscriber_agent.cli.risk import risk_app
 from subscriber_agent.cli.run import run
+from subscriber_agent.cli.service import service_app
 from subscriber_agent.cli.settings import config_app
 from subscriber_agent.cli.status import status
 from subscriber_agent.cli.upkeep import journal_app
@@ -32,6 +35,8 @@ Receives the signals you are entitled to, decides by your own rules, and trades 
 
   subscriber-agent join alice.invite            take up the operator's invite
   subscriber-agent run                          receive and decide, until Ctrl-C
+  subscriber-agent service install              have the system run it, and start it again
+  subscriber-agent doctor                       what is wrong, and what to do about it
   subscriber-agent status                       is it connected, what does the account hold
   subscriber-agent signals                      what came, what was decided
   subscriber-agent explain 3f9a                 why: every check with its number and limit
@@ -53,12 +58,14 @@ for command in (
     enroll,
     join,
     run,
+    doctor,
     status,
     signals,
     positions,
     orders,
     equity,
     reconcile,
+    metrics,
     explain,
     replay,
     halt,
@@ -77,6 +84,7 @@ app.add_typer(risk_app, name="risk")
 app.add_typer(audit_app, name="audit")
 app.add_typer(parked_app, name="parked")
 app.add_typer(journal_app, name="journal")
+app.add_typer(service_app, name="service")
 
 
 def main() -> None:

@@ -111,6 +111,12 @@ def _restart(facts: dict[str, Any]) -> str:
     return f"counts from the next start on: {', '.join(facts['keys'])}" if facts["keys"] else ""
 
 
+def _flags(facts: dict[str, Any]) -> str:
+    taken = {"entries": "no new positions", "real_money": "no entries with real money", "asks": "each entry asks you"}
+    what = ", ".join(words for key, words in taken.items() if facts[key])
+    return f"flags from the operator: {what or 'nothing is held back'}" + "".join(f"; {x}" for x in facts["reasons"])
+
+
 def _order_end(facts: dict[str, Any]) -> str:
     outcome = facts["outcome"]
     return f"order {facts['order_id']} {facts['ticker']}: {outcome['state']} {outcome['detail']}".rstrip()
@@ -148,6 +154,7 @@ _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "own_exit": _own_exit,
     "all_closed": lambda facts: "every position is closed" + (f" ({facts['reason']})" if facts["reason"] else ""),
     "order": _order_end,
+    "flags": _flags,
     "engine_fault": lambda facts: f"engine {facts['engine']} failed: {facts['detail']} (circuit {facts['health']})",
     "engine_ok": lambda facts: f"engine {facts['engine']} works again",
     "leg_filled": lambda facts: (

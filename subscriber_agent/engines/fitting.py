@@ -1,4 +1,4 @@
-"""Whether an engine can carry out an order as it is: asked before every hand-over, so that no broker has to say no. Pure."""
+"""Whether an engine can carry out an order as it is, asked before every hand-over. Pure."""
 
 from __future__ import annotations
 

@@ -122,3 +122,12 @@ class StateTracker:
     def lasting_s(self, now: datetime) -> float:
         """For how many seconds the state has lasted; never negative, also when the clock was set back."""
         return max(0.0, (now - self.since).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The link as it was looked at `age_s` seconds ago (None: never yet), and the last delivery kept by then."""
+
+    state: LinkState
+    age_s: float | None
+    deliveries: int

@@ -24,6 +24,7 @@ from signal_contract.link import Link
 from signal_contract.subject import HEARTBEAT_PUBLISHER
 from signal_contract.topology import pull_subject
 from subscriber_agent.disk import Disk
+from subscriber_agent.flags import FlagsWatch
 from subscriber_agent.identity.credentials import named
 from subscriber_agent.identity.keeper import CredsKeeper
 from subscriber_agent.journal import Journal
@@ -32,7 +33,7 @@ from subscriber_agent.receiving.drift import ClockDrift
 from subscriber_agent.receiving.durable import Durable
 from subscriber_agent.receiving.feed import Feed, durable_info
 from subscriber_agent.receiving.keys import KeyChain
-from subscriber_agent.receiving.link_state import LinkState, Observed
+from subscriber_agent.receiving.link_state import LinkState, Observed, Seen
 from subscriber_agent.receiving.listening import HeartbeatListener
 from subscriber_agent.receiving.occupancy import wait_until_alone
 from subscriber_agent.receiving.rounds import KEYS, Consumer, Kept, Report, Rounds
@@ -89,6 +90,7 @@ class Receiver:
         self._watch = LinkWatch(config, journal, disk, report, self._observed)
         self._listener: HeartbeatListener | None = None
         self._durable: Durable | None = None
+        self.flags: FlagsWatch | None = None
         self._stop = asyncio.Event()
         self.drift = ClockDrift()
 
@@ -98,6 +100,12 @@ class Receiver:
     def link_state(self) -> LinkState:
         """How well signals flow at this moment."""
         return self._watch.state
+
+    def seen(self) -> Seen:
+        """The link as it was last looked at, for whoever must prove that signals flow."""
+        looked_at, now = self._watch.looked_at, asyncio.get_running_loop().time()
+        deliveries = 0 if self._rounds is None else self._rounds.gaps.consumer_seq
+        return Seen(self._watch.state, None if looked_at is None else now - looked_at, deliveries)
 
     @property
     def durable(self) -> Durable | None:
@@ -212,12 +220,22 @@ class Receiver:
             privacy=self._config.privacy,
         )
         upkeep = self._upkeep(rounds, listener)
+        self.flags = flags = FlagsWatch(
+            link,
+            self._journal,
+            self._disk,
+            self._report,
+            user=self._creds.user,
+            verifier=lambda: rounds.keys.current,
+        )
+        await flags.look()  # before anything is decided
         attendants = [
             self._watch.run(),
             self._wait_for_denial(),
             self._keep_creds(link),
             self._sender.run(),
             upkeep.run(),
+            flags.run(),
         ]
         receiving = rounds.run(self._stop, link.flush, self._measure)
         await run_together(self._stop, [receiving], attendants, drain_s=DRAIN_S)

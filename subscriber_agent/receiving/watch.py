@@ -56,6 +56,8 @@ class LinkWatch:
         self._tracker = StateTracker.started(datetime.now(UTC))
         self._episode = Episode()
         self._wake = asyncio.Event()
+        # Monotonic seconds: when the last look went through, with a change of state in the journal.
+        self.looked_at: float | None = None
 
     @property
     def state(self) -> LinkState:
@@ -71,6 +73,7 @@ class LinkWatch:
         clock = asyncio.get_running_loop().time
         while True:
             await self._observe(self._look(), clock())
+            self.looked_at = clock()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(OBSERVE_EVERY_S):
                     await self._wake.wait()

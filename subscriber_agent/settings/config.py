@@ -81,6 +81,15 @@ def _publisher_key(value: str) -> str:
         raise ValueError(f"{error.message}. {error.hint}") from error
 
 
+def _metrics(value: str | None) -> str | None:
+    from signal_contract.metrics.endpoint import address_from
+
+    try:
+        return None if value is None else str(address_from(value))
+    except CatalystError as error:
+        raise ValueError(f"{error.message}. {error.hint}") from error
+
+
 def _path(value: Any) -> Any:
     if isinstance(value, str) and value:
         return Path(value)
@@ -189,6 +198,9 @@ class AgentConfig(Settings):
     )
     exit_when_not_live_s: Count = Field(
         0, ge=0, le=86_400, description="After so many seconds of it the agent ends with exit status 18; 0 is never."
+    )
+    metrics: Annotated[str | None, AfterValidator(_metrics)] = Field(
+        None, description="Where to show metrics for Prometheus, such as 127.0.0.1:9465; none: nowhere."
     )
     engine: Annotated[EngineConfig, BeforeValidator(_section)] = Field(default_factory=EngineConfig)
     risk: Annotated[Limits, BeforeValidator(_section)] = Field(default_factory=Limits)

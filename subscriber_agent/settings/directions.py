@@ -109,7 +109,7 @@ _SIZES = frozenset(
     )
 )
 # What is read once, when the agent starts.
-_AT_START = ("servers", "creds", "ca_file", "publisher_key", "data", "engine")
+_AT_START = ("servers", "creds", "ca_file", "publisher_key", "data", "metrics", "engine")
 # Only how a file is written: what it brings shows in the settings themselves.
 _SPELLING = ("extends",)
 

@@ -1,0 +1,1 @@
+"""Feature flags from the operator's side: what he set, and the signed document that agents read."""

@@ -1,0 +1,1 @@
+"""What both doctors share: the registry of checks, the values of an examination, and the probes of the network."""

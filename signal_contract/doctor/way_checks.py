@@ -1,0 +1,201 @@
+"""The registry's first part: the files on this machine, and the way to the server. Pure."""
+
+from __future__ import annotations
+
+from signal_contract.doctor.finding import Check, Side, Symptom
+
+_BOTH, _AGENT = (Side.AGENT, Side.OPERATOR), (Side.AGENT,)
+_CONNECT, _SIGNALS, _ORDERS = Symptom.CANNOT_CONNECT, Symptom.NO_SIGNALS, Symptom.NO_ORDERS
+_LATE, _STORAGE = Symptom.HIGH_LATENCY, Symptom.STORAGE
+
+WAY_CHECKS: tuple[Check, ...] = (
+    Check(
+        "D01",
+        "config",
+        _BOTH,
+        looks_at="the config file with all that it extends; for the operator the data directory and settings.json",
+        warns="never",
+        fails="it is missing, is no YAML, or holds a mistake: nothing is started from it",
+        cure="`subscriber-agent config check` names every mistake; `subscriber-agent join FILE` makes a new config",
+        cure_operator="name the directory with --data, or make one with `catalyst init`",
+        explanation="An agent never starts from a config that it does not understand whole: a mistyped limit would "
+        "otherwise be no limit. All mistakes are listed, with file and line.",
+        symptoms=(_CONNECT, _SIGNALS),
+    ),
+    Check(
+        "D02",
+        "creds file",
+        _BOTH,
+        looks_at="your creds file; for the operator those of his own programs: there, private, whole, for this role",
+        warns="never",
+        fails="a file is missing, can be read by others, is damaged, or was made for another role",
+        cure="set it to mode 0600 (`chmod 600 FILE`), or ask your operator for a new invite",
+        cure_operator="`catalyst up` makes missing creds of your own programs again; set others to mode 0600",
+        explanation="The creds file is a password. One that others can read is refused before anything is sent. When "
+        "it was readable, take it for known to others: ask for new creds, not only for `chmod`.",
+        needs=("D01",),
+        symptoms=(_CONNECT,),
+    ),
+    Check(
+        "D03",
+        "expiry of creds",
+        _BOTH,
+        looks_at="when your credentials end; for the operator those of all friends",
+        warns="they end within 14 days; for the operator also: a friend's have ended",
+        fails="they have ended",
+        cure="ask your operator to extend them, then `subscriber-agent join` the new invite; no restart is needed",
+        cure_operator="`catalyst user extend NAME --expires 90d` and send him the new invite",
+        explanation="The server closes the connection at the second in which credentials end. The day is taken from "
+        "this machine's clock: when the clock is wrong, see D13.",
+        needs=("D02",),
+        symptoms=(_CONNECT,),
+    ),
+    Check(
+        "D04",
+        "disk space",
+        _BOTH,
+        looks_at="free space where journal, stream and outbox are kept",
+        warns="less than 1 GB or 5 % are free",
+        fails="less than 100 MB are free",
+        cure="free space on that disk; `subscriber-agent journal prune` removes old history",
+        cure_operator="free space on that disk; the stream keeps what it has and refuses what is new",
+        explanation="What cannot be written is not acknowledged: a full disk stops an agent and loses nothing. The "
+        "wire delivers again once there is space.",
+        needs=("D01",),
+        symptoms=(_STORAGE, _SIGNALS),
+    ),
+    Check(
+        "D05",
+        "journal",
+        _AGENT,
+        looks_at="the agent's SQLite file, opened for reading only: readable, of this version, structure whole",
+        warns="it is too large to be read through in the time of this check",
+        fails="it is damaged, is no journal, or was written by a newer version",
+        cure="stop the agent, keep a copy of the file, move it away; the wire delivers again what was not acknowledged",
+        explanation="The journal is the agent's memory: what was received, decided, ordered. A damaged one is never "
+        "repaired by guessing. Before you move it away, note what you hold: positions are in it.",
+        needs=("D01",),
+        symptoms=(_STORAGE,),
+    ),
+    Check(
+        "D06",
+        "log of decisions",
+        _AGENT,
+        looks_at="the two hash chains, over all decisions and over everything that loosened a limit",
+        warns="it is too long to be read through in the time of this check",
+        fails="a row was changed, is missing, or was put in",
+        cure="`subscriber-agent audit verify` names the row; compare the file with a backup, trust nothing after it",
+        explanation="Each row holds the hash of the one before it. Somebody or something changed the file behind the "
+        "agent's back.",
+        needs=("D05",),
+        symptoms=(_STORAGE,),
+    ),
+    Check(
+        "D07",
+        "server address",
+        _BOTH,
+        looks_at="the addresses in your config; for the operator the running server's, and how it listens",
+        warns="for the operator: it listens for other machines in clear text, which agents refuse",
+        fails="an address would be dialled in clear text beyond this machine, or is no address; no server runs",
+        cure="use tls:// or wss://, as in the invite; clear text (nats://) is accepted for this machine only",
+        cure_operator="start the server with `catalyst up`; for friends elsewhere with --tls HOST",
+        explanation="In clear text everybody on the way reads your signals, and can keep them from you. There is no "
+        "setting that allows it.",
+        needs_operator=("D01",),
+        symptoms=(_CONNECT,),
+    ),
+    Check(
+        "D08",
+        "name (DNS)",
+        _BOTH,
+        looks_at="whether each server name has an address, within 2 seconds",
+        warns="one of several names has none",
+        fails="no name has an address",
+        cure="check the spelling in `servers:` and this machine's network; then ask your operator",
+        explanation="Without an address there is nothing to dial. On another network, or with a VPN, the answer can be "
+        "another one.",
+        needs=("D07",),
+        symptoms=(_CONNECT,),
+    ),
+    Check(
+        "D09",
+        "port (TCP)",
+        _BOTH,
+        looks_at="whether each address takes a connection, within 2 seconds, and how long that takes",
+        warns="one of several addresses does not answer, or it takes more than half a second",
+        fails="none answers",
+        cure="is the server up, and the port right? A firewall may block it: ask your operator for wss:// on port 443",
+        cure_operator="start the server with `catalyst up`; open its port in the firewall",
+        explanation="`refused` means: the machine is there, and nothing listens on this port. No answer at all means: "
+        "a firewall, or the machine is away.",
+        needs=("D08",),
+        symptoms=(_CONNECT, _LATE),
+    ),
+    Check(
+        "D10",
+        "certificate (TLS)",
+        _BOTH,
+        looks_at="TLS 1.3 from the first byte, the issuer against your ca_file, the name, and when it ends",
+        warns="the certificate ends within 14 days",
+        fails="it comes from another issuer, is for another name, has ended, or the server speaks no TLS 1.3",
+        cure="compare ca_file with the one of your invite; when it is the same, somebody may be in between: stop",
+        cure_operator="`catalyst tls show`, `catalyst tls renew`",
+        explanation="This is how you know that you talk to your operator and to nobody in between. Nothing is sent "
+        "before it is proven. Do not replace ca_file by what the server shows.",
+        needs=("D09",),
+        symptoms=(_CONNECT,),
+    ),
+    Check(
+        "D11",
+        "version of the server",
+        _BOTH,
+        looks_at="what the server says of itself when it greets",
+        warns="it is older than 2.14, which was not tested with this version",
+        fails="it is older than 2.12, or does not greet like a NATS server",
+        cure="tell your operator to upgrade nats-server",
+        cure_operator="pip install --upgrade 'catalyst-signals[server]', then start `catalyst up` again",
+        explanation="Older servers lack what the wire is built on. By wss:// it is not looked at before the log-in.",
+        needs=("D10",),
+        symptoms=(_CONNECT,),
+    ),
+    Check(
+        "D12",
+        "log-in",
+        _BOTH,
+        looks_at="a real log-in with your credentials; for the operator with those of each of his programs",
+        warns="never",
+        fails="the server refuses them: revoked, ended, of another operator, or not at this hour or from this address",
+        cure="ask your operator: `catalyst user list` shows whether you were revoked or restricted",
+        cure_operator="`catalyst up` renews them; another data directory's server may run on this port",
+        explanation="To a new connection the server does not say why it refuses. When D03 is fine and D13 was fine "
+        "before, revoked is the likely reason.",
+        needs=("D02", "D10"),
+        symptoms=(_CONNECT,),
+    ),
+    Check(
+        "D13",
+        "clock",
+        _BOTH,
+        looks_at="this machine's clock against the server's, less the time that the answer took",
+        warns="they differ by more than your `warn_clock_skew_s` (for the operator 1 second)",
+        fails="they differ by more than your `max_clock_skew_s` (for the operator 5 seconds): entries are refused",
+        cure="switch on this machine's time synchronisation (`timedatectl set-ntp true`, or the system's settings)",
+        explanation="A signal's age decides whether it may still be traded. On a clock that is wrong a stale signal "
+        "would look fresh, so nothing is entered.",
+        needs=("D12",),
+        symptoms=(_ORDERS,),
+    ),
+    Check(
+        "D14",
+        "round trip",
+        _BOTH,
+        looks_at="five round trips to the server, and how old the last signals were when they came",
+        warns="a round trip takes more than 250 ms, or the last signals were more than 5 seconds old",
+        fails="a round trip takes more than 2 seconds",
+        cure="look at Wi-Fi, VPN and other load on the line; a machine nearer to the server helps most",
+        explanation="Signals that waited while the agent was off do not count; how old a signal was is measured with "
+        "two clocks, see D13.",
+        needs=("D12",),
+        symptoms=(_LATE,),
+    ),
+)
