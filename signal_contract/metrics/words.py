@@ -16,7 +16,7 @@ LINK_STATES = ("LIVE", "QUIET", "LAGGING", "DEAF", "CUT")
 TRADING_STATES = ("ACTIVE", "REDUCING", "HALTED")
 ENGINE_STATES = ("OK", "OPEN", "PROBE")
 OUTBOX_STATES = ("up", "degraded", "down")
-LEGS = ("entry", "exit", "stop", "target")
+LEGS = ("entry", "exit", "stop", "target", "adjust")
 NO_CODE = "none"
 _REFUSALS = """
 HALTED REDUCING RETRACTED SUPERSEDED DUPLICATE DRILL_REFUSED NO_POSITION STALE EXPIRED CLOCK_SKEW LOW_CONFIDENCE
@@ -42,7 +42,8 @@ LIMITS = (
 HOLDS = ("DAILY", "WEEKLY", "DRAWDOWN", "LOSS_STREAK", "COOLDOWN", OTHER)
 EVENTS = (
     "connected", "disconnected", "reconnected", "alert", "gap", "engine_fault", "engine_ok", "breach", "config_kept",
-    "creds_kept", "retracted_after_trade", "own_exit", OTHER,
+    "creds_kept", "retracted_after_trade", "own_exit", "unprotected", "overfilled", "fill_fault", "exit_waits",
+    "reconcile", "engine_deaf", "not_connected", OTHER,
 )  # fmt: skip
 
 NEWS_TO_CLASSIFIED, CLASSIFIED_TO_PUBLISHED = "news_to_classified", "classified_to_published"
