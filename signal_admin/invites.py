@@ -31,7 +31,7 @@ from signal_contract.subject import user_name_checked
 from signal_contract.topology import Account, durable_name
 
 # Their scopes ride in the account JWT, at about 1.4 KB each, beside the revocations.
-MAX_CONSTRAINED_USERS = 64
+MAX_CONSTRAINED_USERS = 56
 
 
 @dataclass(frozen=True, slots=True)
