@@ -42,7 +42,7 @@ def _frame(frame: dict[str, Any]) -> dict[str, Any]:
 def report_fault(error: BaseException, *, transport: Any = None) -> bool:
     """Send a fault to the Sentry that the environment names; whether there is one.
 
-    Waits two seconds at most. Raises ConfigInvalid when sentry-sdk is missing or the address is none. `transport` is for tests.
+    Waits two seconds at most; `transport` is for tests. Raises ConfigInvalid without sentry-sdk, or for a wrong address.
     """
     dsn = os.environ.get(VARIABLE, "")
     if not dsn:
@@ -53,8 +53,8 @@ def report_fault(error: BaseException, *, transport: Any = None) -> bool:
 
     try:
         sentry_sdk.utils.Dsn(dsn)
-    except sentry_sdk.utils.BadDsn as error:
-        raise ConfigInvalid(f"{VARIABLE} is no address of a Sentry", hint="Copy it again, or unset it.") from error
+    except sentry_sdk.utils.BadDsn as wrong:
+        raise ConfigInvalid(f"{VARIABLE} is no address of a Sentry", hint="Copy it again, or unset it.") from wrong
     sentry_sdk.init(
         dsn=dsn,
         release=f"catalyst-signals@{version('catalyst-signals')}",
