@@ -2,7 +2,8 @@
 
 The single server must be stopped. Its store is copied, and only the copy is opened: by a private server that takes the
 snapshots. They are put into nodes that run under a throw-away operator, so that nobody else is let in meanwhile. What
-the nodes hold is compared with what was there before, and only then is the directory a cluster's. The old store is kept.
+the nodes hold is compared with what was there before, and only then is it a cluster's directory.
+The old store is kept.
 """
 
 from __future__ import annotations
