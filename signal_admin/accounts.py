@@ -14,7 +14,7 @@ from signal_admin.claims import account_claims, own_scope, role_scope
 from signal_admin.registry import User
 from signal_admin.revocations import Revocation, still_needed
 from signal_contract.permissions import ROLES, RoleName
-from signal_contract.topology import RESPONSE_THRESHOLD_NS, SERVICES, TAPS, Account
+from signal_contract.topology import ACCOUNT_CONNECTIONS, RESPONSE_THRESHOLD_NS, SERVICES, TAPS, Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ def all_account_claims(
             name=account.value,
             issued_at=issued_at,
             jetstream=account is Account.SIGNALS,
+            connections=ACCOUNT_CONNECTIONS.get(account, -1),
             exports=exports() if account is Account.SIGNALS else (),
             imports=imports(account, keys[Account.SIGNALS]),
             scopes=(*_scopes(account, role_keys), *own.scopes),

@@ -64,8 +64,11 @@ def operator_claims(
     return _claims(public_key, name, issued_at, "operator", details)
 
 
-def account_limits(*, jetstream: bool) -> dict[str, Any]:
-    """Limits of an account. JetStream is on where storage is not 0; the server's own max_file_store bounds it."""
+def account_limits(*, jetstream: bool, connections: int = _UNLIMITED) -> dict[str, Any]:
+    """Limits of an account; `connections` over all servers, -1 for as many as come.
+
+    JetStream is on where storage is not 0; the server's own max_file_store bounds it.
+    """
     limits: dict[str, Any] = {
         "subs": _UNLIMITED,
         "data": _UNLIMITED,
@@ -73,7 +76,7 @@ def account_limits(*, jetstream: bool) -> dict[str, Any]:
         "imports": _UNLIMITED,
         "exports": _UNLIMITED,
         "wildcards": True,
-        "conn": _UNLIMITED,
+        "conn": connections,
         "leaf": 0,
     }
     if jetstream:
@@ -119,6 +122,7 @@ def account_claims(
     name: str,
     issued_at: datetime,
     jetstream: bool = False,
+    connections: int = _UNLIMITED,
     exports: tuple[Mapping[str, Any], ...] = (),
     imports: tuple[Mapping[str, Any], ...] = (),
     scopes: tuple[Mapping[str, Any], ...] = (),
@@ -131,7 +135,7 @@ def account_claims(
     details = {
         "imports": [dict(each) for each in imports],
         "exports": [dict(each) for each in exports],
-        "limits": account_limits(jetstream=jetstream),
+        "limits": account_limits(jetstream=jetstream, connections=connections),
         "signing_keys": [dict(each) for each in scopes],
         "default_permissions": {"pub": {}, "sub": {}},
         "authorization": {},

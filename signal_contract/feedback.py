@@ -18,6 +18,8 @@ from signal_contract.model import Instant, NotNegative, Price, Short, Wire
 from signal_contract.subject import user_name_checked
 
 _MAX_BYTES = 8192
+# What an agent may send a second, and at once after a pause. The server knows no rates; the operator sees who is over.
+PER_SECOND, AT_ONCE = 8.0, 40.0
 _Sequence = Annotated[int, Field(ge=0)]
 
 
@@ -53,7 +55,10 @@ _NEEDS: dict[Kind, Privacy] = {
 
 
 class AgentStatus(Wire):
-    """How an agent is doing. `position` is the stream sequence up to which it holds everything it is entitled to."""
+    """How an agent is doing. `position` is the stream sequence up to which it holds everything it is entitled to.
+
+    `engine_state` is what the engine's circuit allows; None: a version that does not say.
+    """
 
     version: Short
     mode: Short
@@ -65,6 +70,7 @@ class AgentStatus(Wire):
     pending: _Sequence | None
     undecided: _Sequence
     privacy: Privacy
+    engine_state: Short | None = None
 
 
 class Feedback(Wire):

@@ -38,6 +38,7 @@ CURE: dict[ExitCode, Cure] = {
     ExitCode.DURABLE_MISSING: Cure.RESTART,
     ExitCode.ALREADY_RUNNING: Cure.PERSON,
     ExitCode.NOT_LIVE: Cure.RESTART,
+    ExitCode.ENGINE: Cure.PERSON,
     ExitCode.SERVER_START: Cure.RESTART,
     ExitCode.STORAGE: Cure.RESTART,
     ExitCode.INTERRUPTED: Cure.PERSON,

@@ -115,6 +115,8 @@ def _service(unit: Unit) -> list[str]:
         f"TimeoutStartSec={unit.start_s}",
         f"TimeoutStopSec={unit.stop_s}",
         f"WatchdogSec={unit.watchdog_s}",
+        # To the program alone: it stops its nats-server, or its engine, when nothing needs them any more.
+        "KillMode=mixed",
         # Not SIGABRT: whoever still can is to finish what is in hand, and nothing is to dump its memory.
         "WatchdogSignal=SIGTERM",
         "Restart=on-failure",

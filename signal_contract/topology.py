@@ -45,6 +45,10 @@ class Account(StrEnum):
     OBSERVERS = "OBSERVERS"
 
 
+# Connections that an account may have open, over all servers. Both together stay below what one server takes
+# (`max_connections` in nats/embedded.conf), so that a crowd of friends cannot keep publisher and operator out.
+ACCOUNT_CONNECTIONS = {Account.FRIENDS: 1800, Account.OBSERVERS: 40}
+
 # What `$JS.API` is called in the accounts without JetStream. Each answers `$JS.API.>` by itself, implicitly, so an
 # import under that name would be answered twice.
 _LOCAL_API = {Account.FRIENDS: FEED_PREFIX, Account.OBSERVERS: WATCH_PREFIX}

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 
 from signal_admin.roles import permissions_markdown
+from signal_admin.service.units import unit_files
 from signal_contract.codec import encode, signal_id_from
 from signal_contract.doctor.troubleshooting import symptoms_markdown, troubleshooting_markdown
 from signal_contract.errors import EXIT_MEANING
@@ -255,6 +256,7 @@ def generated_files() -> dict[Path, bytes]:
     files[ROOT / "config/schema/agent.v1.schema.json"] = schema_json().encode()
     files[ROOT / "docs/permissions.md"] = permissions_markdown().encode()
     files[ROOT / "docs/troubleshooting.md"] = troubleshooting_markdown().encode()
+    files |= {ROOT / "deploy/systemd" / name: content for name, content in unit_files().items()}
     for name in ("README.md", "docs/risk.md", "docs/delivery.md", "docs/metrics.md", "docs/engines/config.md"):
         files[ROOT / name] = with_blocks((ROOT / name).read_text(encoding="utf-8")).encode()
     return files

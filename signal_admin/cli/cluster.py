@@ -112,6 +112,35 @@ def cluster_up(
 
 
 @cluster_app.command()
+def adopt(
+    nodes: Annotated[int, typer.Option(help="How many: 3 or 5.")] = 3,
+    port: Annotated[int | None, typer.Option(help="Port of the first node.", show_default="4222")] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Carry a single server's log over to nodes: streams, durables and places. Its server must be stopped.
+
+    The old store is kept. Afterwards: catalyst cluster up.
+
+    Example: catalyst cluster adopt
+    """
+    from signal_admin.cli.serving import ServingFlags, settings_with
+    from signal_admin.cluster.adopting import carried_over
+    from signal_contract.cli.answer import finish, say
+    from signal_contract.envelope import Envelope
+
+    settings = settings_with(data, ServingFlags(port=port))
+    done = asyncio.run(carried_over(data, settings, nodes, say))
+    lines = [
+        f"{name}: {each.messages} messages, sequences {each.first} to {each.last}"
+        for name, each in done.streams.items()
+    ]
+    lines += [f"{done.places} durables, each at its place", f"the old store is kept: {done.kept}"]
+    lines += ["next: catalyst cluster up; friends need the new addresses (a new invite, or their config)"]
+    finish(Envelope("catalyst cluster adopt", done.as_dict()), as_json=as_json, render=printed(lines))
+
+
+@cluster_app.command()
 def migrate(
     replicas: Annotated[int, typer.Option(help="How many copies of each stream: 1, 3 or 5.")] = 3,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for each stream's copies.")] = 300.0,

@@ -57,7 +57,7 @@ def _rows(found: Capacity) -> list[tuple[str, str, str]]:
         ("one signal to all", f"{found.to_all_ms} ms, on loopback", measured),
         ("server memory", f"{found.server_mb} MB", measured),
         ("disk a day", f"{size(found.disk_per_day_bytes)} on each node", measured),
-        ("disk kept", size(found.signals_kept_bytes + found.feedback_kept_bytes), measured),
+        ("disk kept", size(found.disk_kept_bytes), measured),
         ("traffic a month", size(found.traffic_per_month_bytes), "calculated"),
         ("price a month", f"{tier.usd_low} to {tier.usd_high} USD", "estimate"),
     ]

@@ -19,7 +19,20 @@ if TYPE_CHECKING:
     from signal_admin.presence.rows import Presence, Snapshot, Wire
 
 _STYLE = {"online": "green", "connected": "yellow", "offline": "dim"}
-_COLUMNS = ("user", "agent", ">lag", "last ack", ">RTT", "mode", "link", "trading", "version", "valid", "look after")
+_COLUMNS = (
+    "user",
+    "agent",
+    ">lag",
+    "last ack",
+    ">RTT",
+    "mode",
+    "link",
+    "trading",
+    "engine",
+    "version",
+    "valid",
+    "look after",
+)
 
 
 def top(
@@ -135,6 +148,7 @@ def cells(row: Presence) -> tuple[Any, ...]:
         shown(said.mode) if said else None,
         shown(said.link_state) if said else None,
         shown(said.trading_state) if said else None,
+        shown(" ".join(each for each in (said.engine, said.engine_state) if each)) if said else None,
         shown(said.version) if said else None,
         row.status if row.status != "active" else _left(row.expires_in),
         "; ".join(row.concerns) or None,

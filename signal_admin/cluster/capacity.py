@@ -21,8 +21,8 @@ _DAY_S = 86_400
 _MB = 1 << 20
 # What a signal costs on the line to one friend: stored bytes, subject and reply, TCP and TLS frames.
 _LINE_OVERHEAD_BYTES = 220
-# A friend reports a decision for each signal, and some of order, fill and exit; and how he is, at every change.
-_STATUS_REPORTS_PER_DAY = 300
+# An agent says how it is every ten minutes, and once more at each start.
+_STATUS_REPORTS_PER_DAY = 150
 _FEEDBACK_DAYS = 30
 # Twice what is calculated, because days differ and a restart reads everything again.
 _HEADROOM = 2
@@ -83,7 +83,11 @@ TIERS: tuple[Tier, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked. `at_once` signals arrive in the same second at most; `reports_per_signal` a friend."""
+    """What is asked, every friend reading every signal: who reads less costs less.
+
+    `at_once` signals arrive in the same second at most. A friend sends `reports_per_signal`: a decision for each, and
+    order, fill and exit for some.
+    """
 
     users: int
     signals_per_day: int
@@ -110,6 +114,14 @@ class Capacity:
     traffic_per_month_bytes: int
     warnings: tuple[str, ...]
 
+    @property
+    def disk_kept_bytes(self) -> int:
+        """What lies on disk in the end: both streams stop at their limits."""
+        defaults = UpSettings()
+        return min(self.signals_kept_bytes, defaults.stream_bytes) + min(
+            self.feedback_kept_bytes, defaults.feedback_bytes
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """For --json; decimals as text."""
         return {
@@ -128,6 +140,7 @@ class Capacity:
             "disk_per_day_bytes": self.disk_per_day_bytes,
             "signals_kept_bytes": self.signals_kept_bytes,
             "feedback_kept_bytes": self.feedback_kept_bytes,
+            "disk_kept_bytes": self.disk_kept_bytes,
             "traffic_per_month_bytes": self.traffic_per_month_bytes,
             "estimated_usd_per_month": [format(self.tier.usd_low, "f"), format(self.tier.usd_high, "f")],
             "measured_on": MEASURED_ON,
@@ -219,18 +232,19 @@ def _warnings(found: Capacity) -> list[str]:
         lines.append(
             f"the stream holds {defaults.stream_bytes // _MB} MB: {days} days of signals, not {load.kept_days}"
         )
-    per_friend = int(load.signals_per_day * load.reports_per_signal) * _FEEDBACK_DAYS
+    # One decision for each signal; the other kinds are fewer.
+    per_friend = load.signals_per_day * _FEEDBACK_DAYS if load.reports_per_signal else 0
     if per_friend > FEEDBACK_QUOTA:
         lines.append(
-            f"a friend's reports are {per_friend} in {_FEEDBACK_DAYS} days; beyond {FEEDBACK_QUOTA} of a kind new ones "
-            "are refused (signals are not touched)"
+            f"a friend's decisions are {per_friend} in {_FEEDBACK_DAYS} days; beyond {FEEDBACK_QUOTA} of a kind new "
+            "ones are refused (signals are not touched)"
         )
     if found.feedback_kept_bytes > defaults.feedback_bytes:
         lines.append(
             f"reports of {_FEEDBACK_DAYS} days need {found.feedback_kept_bytes // _MB} MB, the stream for them holds "
             f"{defaults.feedback_bytes // _MB}; then new reports are refused"
         )
-    wanted = _HEADROOM * (found.signals_kept_bytes + found.feedback_kept_bytes)
+    wanted = _HEADROOM * found.disk_kept_bytes
     if wanted > DEFAULT_STORE_BYTES:
         lines.append(f"give the server more room: catalyst up --max-store {wanted // (1 << 30) + 1}GB")
     if load.users > MEASURED[-1].users:

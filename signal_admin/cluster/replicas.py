@@ -172,7 +172,7 @@ async def _moved(link: Link, name: str, info: Mapping[str, Any], replicas: int, 
     if was != replicas:
         say(f"{name}: {was} → {replicas} replicas, {before.messages} messages up to sequence {before.last}")
         await link.api(f"{API_PREFIX}.STREAM.UPDATE.{name}", {**info["config"], "num_replicas": replicas}, timeout_s=30)
-    after, consumers = await _settled(link, name, replicas, say, timeout_s)
+    after, consumers = await settled(link, name, replicas, say, timeout_s)
     lost = losses(name, before, after)
     if lost:
         raise Conflict(
@@ -183,7 +183,7 @@ async def _moved(link: Link, name: str, info: Mapping[str, Any], replicas: int, 
     return Moved(name, was, replicas, before, after, consumers)
 
 
-async def _settled(link: Link, name: str, replicas: int, say: Say, timeout_s: float) -> tuple[Counts, int]:
+async def settled(link: Link, name: str, replicas: int, say: Say, timeout_s: float) -> tuple[Counts, int]:
     """Wait until the stream and its durables have all their copies; what it holds then, and how many durables."""
     told: tuple[str, ...] = ()
     try:

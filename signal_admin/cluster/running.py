@@ -94,15 +94,21 @@ def public_addresses(settings: UpSettings, nodes: tuple[Node, ...], before: tupl
 
 
 def _not_of_a_single_server(desk: Desk) -> None:
-    if desk.stream_json.exists() and not _marker(desk).exists():
+    if desk.stream_json.exists() and not marker(desk).exists():
         raise Conflict(
             f"{desk.jetstream} holds the log of a single server; the nodes would begin an empty one",
             hint="docs/cluster.md says how it is carried over. Never copy that folder to a node: it would be deleted.",
         )
 
 
-def _marker(desk: Desk) -> Path:
+def marker(desk: Desk) -> Path:
+    """The file that says: this directory is a cluster's."""
     return cluster_folder(desk) / "cluster.json"
+
+
+def mark(desk: Desk, size: int, public: tuple[str, ...]) -> None:
+    """Make the directory a cluster's of so many nodes; `public` are the addresses that were worked out."""
+    write_secret(marker(desk), orjson.dumps({"nodes": size, "public": list(public)}).decode() + "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ class _Before:
 
 
 def _before(desk: Desk) -> _Before:
-    path = _marker(desk)
+    path = marker(desk)
     if not path.exists():
         return _Before()
     try:
@@ -175,7 +181,7 @@ async def cluster_brought_up(data: Path | None, settings: UpSettings, size: int,
         binary = find_binary(settings.nats_server)
         version = version_checked(binary)
         processes = _processes(desk, ready, nodes, binary, say)
-        write_secret(_marker(desk), orjson.dumps({"nodes": size, "public": list(public)}).decode() + "\n")
+        mark(desk, size, public)
         reach = Reach(desk, ready, tuple(_url(node, has_tls=ready.certificate is not None) for node in nodes))
         async with _run(desk, processes):
             await provisioned(reach, say)

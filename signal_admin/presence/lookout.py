@@ -18,7 +18,16 @@ import orjson
 from signal_admin.apply import read_durables
 from signal_admin.desk import Desk
 from signal_admin.dial import dial
-from signal_admin.presence.rows import Presence, Seen, Snapshot, Wire, instant_or_none, rate_per_s, seen_from
+from signal_admin.presence.rows import (
+    Presence,
+    Seen,
+    Snapshot,
+    Wire,
+    instant_or_none,
+    is_flood,
+    rate_per_s,
+    seen_from,
+)
 from signal_admin.registry import User, all_users
 from signal_admin.reports import Status, last_statuses
 from signal_admin.stored import message_at
@@ -101,7 +110,8 @@ class Lookout:
         seen = None if connections is None else tuple(each for key in keys for each in connections.get(key, ()))
         total = None if counts is None else _total(counts, user.name)
         before = _total(self._before.counts, user.name) if self._before.at else None
-        return Presence(state, now, seen, _fullest(counts, user.name), rate_per_s(before, total, elapsed_s))
+        rate, is_flooding = rate_per_s(before, total, elapsed_s), is_flood(before, total, elapsed_s)
+        return Presence(state, now, seen, _fullest(counts, user.name), rate, is_flooding)
 
     # The parts --------------------------------------------------------------------------------------------------
 

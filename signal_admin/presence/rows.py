@@ -15,14 +15,14 @@ from statistics import median
 from typing import Any
 
 from signal_admin.users import UserState
+from signal_contract.feedback import AT_ONCE, PER_SECOND
 from signal_contract.topology import FEEDBACK_QUOTA
 
 # A status report comes every 10 minutes; one that is this old says nothing about now.
 REPORT_STALE = timedelta(minutes=25)
 EXPIRY_NEAR = timedelta(days=7)
-# What an agent may send (subscriber_agent's sender); more than this for a while is not our agent.
-FEEDBACK_PER_S = 8
 _FLOWING = frozenset({"live", "quiet"})
+_ENGINE_OUT = frozenset({"open", "probe"})
 _GO_UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "ns": 1e-9}
 _GO_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|µs|us|ns)")
 
@@ -59,13 +59,17 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """A friend at one moment. `connections` None: the server was not asked; `feedback_per_s` None: not measured yet."""
+    """A friend at one moment. `connections` None: the server was not asked; `feedback_per_s` None: not measured yet.
+
+    `is_flooding`: he reported more since the last look than an agent may.
+    """
 
     state: UserState
     at: datetime
     connections: tuple[Seen, ...] | None = None
     feedback_stored: int | None = None
     feedback_per_s: float | None = None
+    is_flooding: bool = False
 
     @property
     def status(self) -> str:
@@ -132,6 +136,12 @@ def _agent_says_trouble(row: Presence) -> bool:
     return report.status.link_state.lower() not in _FLOWING
 
 
+def _engine_is_out(row: Presence) -> bool:
+    report = row.state.report
+    is_old = report is None or row.at - report.stored_at > REPORT_STALE
+    return not is_old and report is not None and (report.status.engine_state or "").lower() in _ENGINE_OUT
+
+
 def _is_over_quota(row: Presence) -> bool:
     return row.feedback_stored is not None and row.feedback_stored >= FEEDBACK_QUOTA
 
@@ -142,10 +152,11 @@ def _expires_soon(row: Presence) -> bool:
 
 
 _CONCERNS = (
-    ("reports faster than an agent may", lambda row: (row.feedback_per_s or 0.0) > FEEDBACK_PER_S * 1.25),
+    ("reports faster than an agent may", lambda row: row.is_flooding),
     ("several connections", lambda row: len(row.connections or ()) > 1),
     ("connected, but reads nothing", lambda row: row.link is Link.CONNECTED),
     ("his agent says that signals do not flow", _agent_says_trouble),
+    ("his agent says that its engine does not answer", _engine_is_out),
     ("his reports have used up their quota", _is_over_quota),
     ("credentials end soon", _expires_soon),
 )
@@ -245,6 +256,11 @@ def rate_per_s(before: int | None, now: int | None, elapsed_s: float) -> float |
     if before is None or now is None or elapsed_s <= 0:
         return None
     return max(0, now - before) / elapsed_s
+
+
+def is_flood(before: int | None, now: int | None, elapsed_s: float) -> bool:
+    """Whether more reports came in this time than an agent sends: its allowance, and a quarter for late arrivals."""
+    return before is not None and now is not None and now - before > 1.25 * (AT_ONCE + PER_SECOND * elapsed_s)
 
 
 def sorted_rows(rows: Sequence[Presence]) -> tuple[Presence, ...]:

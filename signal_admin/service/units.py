@@ -11,6 +11,8 @@ from signal_contract.systemd import Scope, Unit, unit_text
 PROGRAMS = "/opt/catalyst/bin"
 SERVER_HOME = "/var/lib/catalyst"
 _GENERATED = ("Written by `make generate`: change the table in signal_contract/systemd.py instead,",)
+# Not for the agent: a friend's own engine in it may compile as it runs, or look at the machine.
+_NARROWER = (("MemoryDenyWriteExecute", "yes"), ("ProcSubset", "pid"))
 _DROP_IN = "or override single lines with: systemctl edit "
 
 SERVER = Unit(
@@ -26,7 +28,7 @@ SERVER = Unit(
     stop_s=60,
     watchdog_s=120,
     # Each friend is a connection, each durable some files; and it is the last one to go when memory runs out.
-    more=(("LimitNOFILE", "65536"), ("OOMScoreAdjust", "-500")),
+    more=(("LimitNOFILE", "65536"), ("OOMScoreAdjust", "-500"), *_NARROWER),
 )
 RELAY = Unit(
     description="catalyst-signals: publisher on a machine of its own",
@@ -39,6 +41,7 @@ RELAY = Unit(
     start_s=60,
     stop_s=30,
     watchdog_s=300,
+    more=_NARROWER,
 )
 AGENT = Unit(
     description="catalyst-signals: subscriber agent",

@@ -143,6 +143,7 @@ class Upkeep:
             pending=None if progress is None else progress.pending,
             undecided=self._journal.undecided_count(),
             privacy=privacy,
+            engine_state=self._journal.breaker().health(self._config().risk, now).value,
         )
         report = status_report(status, now, privacy, secrets.token_hex(16))
         self._journal.add_feedback([] if report is None else [report])

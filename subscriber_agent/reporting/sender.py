@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from signal_contract.edges import reached
 from signal_contract.errors import BrokerRefused, CatalystError, Denied, DurableMissing, StreamMissing
-from signal_contract.feedback import Feedback, Privacy, feedback_bytes, trimmed
+from signal_contract.feedback import AT_ONCE, PER_SECOND, Feedback, Privacy, feedback_bytes, trimmed
 from signal_contract.link import Link
 from signal_contract.signing import MESSAGE_ID_HEADER
 from subscriber_agent.journal import Journal
@@ -29,15 +29,15 @@ _REFUSED_WAIT_S, _DENIED_WAIT_S = 60.0, 600.0
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How much may be sent: 20 a second, and up to 100 at once after a pause. `at` is monotonic seconds."""
+    """How much may be sent: 8 a second, and up to 40 at once after a pause. `at` is monotonic seconds."""
 
-    tokens: float = 100.0
+    tokens: float = AT_ONCE
     at: float = 0.0
 
     def after(self, now: float) -> tuple[Allowance, float]:
         """The allowance once one more was taken, and how many seconds to wait before sending it."""
-        tokens = min(100.0, self.tokens + max(0.0, now - self.at) * 20.0) - 1.0
-        return Allowance(tokens, now), max(0.0, -tokens / 20.0)
+        tokens = min(AT_ONCE, self.tokens + max(0.0, now - self.at) * PER_SECOND) - 1.0
+        return Allowance(tokens, now), max(0.0, -tokens / PER_SECOND)
 
 
 class FeedbackSender:

@@ -129,7 +129,7 @@ async def test_reports_that_come_too_fast_are_seen_at_the_next_look(friends):
     bob = await friends.link("bob")
     async with lookout(friends.up.desk, "test") as out:
         await out.look()
-        await asyncio.gather(*(report(bob, "bob") for _ in range(60)))
+        await asyncio.gather(*(report(bob, "bob") for _ in range(150)))
         snapshot = await out.look()
     assert row_of(snapshot, "bob").feedback_per_s > 10
     assert "reports faster than an agent may" in row_of(snapshot, "bob").concerns

@@ -59,7 +59,7 @@ def test_more_users_or_signals_never_need_less():
 
 def test_disk_counts_each_signal_once_and_each_friends_reports():
     found = capacity(Load(10, 100, reports_per_signal=Decimal(0)))
-    assert found.disk_per_day_bytes == 100 * SIGNAL_BYTES + 10 * 300 * REPORT_BYTES
+    assert found.disk_per_day_bytes == 100 * SIGNAL_BYTES + 10 * 150 * REPORT_BYTES
     assert found.signals_kept_bytes == 30 * 100 * SIGNAL_BYTES
 
 
@@ -79,7 +79,7 @@ def test_consumers_on_disk_for_many_friends_are_warned_of():
 
 def test_what_the_defaults_would_not_hold_is_said():
     lines = " ".join(capacity(Load(500, 50_000, at_once=100)).warnings)
-    for words in ("the last friend waits", "days of signals", "new ones are refused", "--max-store"):
+    for words in ("the last friend waits", "days of signals", "new ones are refused", "then new reports are refused"):
         assert words in lines
     assert capacity(Load(5, 100)).warnings == ()
 

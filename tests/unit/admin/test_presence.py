@@ -13,6 +13,7 @@ from signal_admin.presence.rows import (
     Wire,
     go_duration_s,
     instant_or_none,
+    is_flood,
     rate_per_s,
     seen_from,
     sorted_rows,
@@ -48,7 +49,7 @@ def a_report(link="live", at=AT, **changes):
 
 
 def a_row(connections=(), **changes):
-    extra = {key: changes.pop(key) for key in ("feedback_stored", "feedback_per_s") if key in changes}
+    extra = {key: changes.pop(key) for key in ("feedback_stored", "is_flooding") if key in changes}
     return Presence(a_state(**changes), AT, connections, **extra)
 
 
@@ -76,8 +77,9 @@ def test_who_is_there_is_the_servers_word(row, expected):
         (a_row(end=AT + timedelta(days=6)), ("credentials end soon",)),
         (a_row(end=AT + timedelta(days=8)), ()),
         (a_row(end=AT - timedelta(days=1)), ()),
-        (a_row(feedback_per_s=8.0), ()),
-        (a_row(feedback_per_s=30.0), ("reports faster than an agent may",)),
+        (a_row(is_flooding=True), ("reports faster than an agent may",)),
+        (a_row(report=a_report(engine_state="OPEN")), ("his agent says that its engine does not answer",)),
+        (a_row(report=a_report(engine_state="OK")), ()),
         (a_row(feedback_stored=10_000), ("his reports have used up their quota",)),
         (a_row(is_online=True, report=a_report("DEAF")), ("his agent says that signals do not flow",)),
         (a_row(is_online=True, report=a_report("LIVE")), ()),
@@ -155,6 +157,12 @@ def test_a_rate_needs_two_looks_and_never_runs_backwards():
     assert rate_per_s(30, 10, 2.0) == 0.0
     assert rate_per_s(None, 10, 2.0) is None
     assert rate_per_s(1, 10, 0.0) is None
+
+
+def test_a_burst_that_an_agent_may_send_is_no_flood():
+    assert not is_flood(0, 56, 2.0)
+    assert is_flood(0, 120, 2.0)
+    assert not is_flood(None, 120, 2.0)
 
 
 def test_what_needs_the_operator_stands_on_top():

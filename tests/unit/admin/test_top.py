@@ -34,6 +34,7 @@ def a_row(name="alice", *, version="0.3.0", end=timedelta(days=40)):
         pending=2,
         undecided=0,
         privacy=Privacy.DECISIONS,
+        engine_state="OK",
     )
     user = User(name, "UA", ("signals.fda.*",), created_at=AT, expires_at=AT + end)
     state = UserState(user, 2, 1, True, Status(AT, said), AT - timedelta(seconds=40))
@@ -42,13 +43,13 @@ def a_row(name="alice", *, version="0.3.0", end=timedelta(days=40)):
 
 def test_a_line_says_all_that_is_known_of_a_friend():
     assert cells(a_row()) == (
-        *("alice", "online", 3, "40s ago", "12.3 ms", "paper", "live", "active", "0.3.0", "40d", None),
+        *("alice", "online", 3, "40s ago", "12.3 ms", "paper", "live", "active", "paper OK", "0.3.0", "40d", None),
     )
 
 
 def test_a_line_of_a_friend_of_whom_nothing_is_known():
     user = User("bob", "UB", ("signals.fda.*",), created_at=AT)
-    assert cells(Presence(UserState(user), AT)) == ("bob", *[None] * 8, "no end", None)
+    assert cells(Presence(UserState(user), AT)) == ("bob", *[None] * 9, "no end", None)
 
 
 def test_an_agents_own_words_are_text_and_never_markup():

@@ -36,6 +36,7 @@ def test_a_unit_waits_for_ready_proves_itself_and_is_not_restarted_in_vain(name)
     assert service["Restart"] == "on-failure"
     assert service["RestartPreventExitStatus"] == " ".join(map(str, needs_person()))
     assert service["LimitCORE"] == "0"
+    assert service["KillMode"] == "mixed", "a server that gets its own SIGTERM is gone before what waits was sent"
     assert service["NoNewPrivileges"] == "yes"
     assert service["ProtectSystem"] == "strict"
     assert service["User"] not in ("root", "")
