@@ -77,7 +77,7 @@ EXIT_MEANING: dict[ExitCode, str] = {
     ExitCode.OK: "done",
     ExitCode.UNEXPECTED: "a fault in the program; please report it",
     ExitCode.USAGE: "the command line was not understood",
-    ExitCode.PARTIAL: "done in part; the answer names what was refused",
+    ExitCode.PARTIAL: "done in part, or `doctor` or `verify` found a failure; the answer names it",
     ExitCode.CONFIG: "the config file has mistakes; all are listed",
     ExitCode.INPUT: "the input cannot be used",
     ExitCode.NOT_FOUND: "no such file, user or signal",
@@ -297,7 +297,7 @@ class StoreKeyMissing(ServerStartFailed):
 
 class StoreDamaged(ServerStartFailed):
     code = "STORE_DAMAGED"
-    hint = "Restore <data>/jetstream from a backup; the publisher's outbox holds its own copy of what it sent."
+    hint = "`catalyst restore` puts a backup into a new directory; the outbox holds its own copy of what it sent."
 
 
 class StorageFailed(CatalystError):

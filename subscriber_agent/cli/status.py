@@ -150,6 +150,7 @@ def _heartbeat(text: str | None, now: datetime) -> dict[str, Any] | None:
 
 def _operator(journal: Journal) -> dict[str, Any]:
     from signal_contract.control import Verb
+    from subscriber_agent.flags import FLAGS, known_from
 
     words = journal.controls(_CONTROLS_LOOKED_AT)
     notices = [each for each in words if each.verb is Verb.NOTICE]
@@ -158,6 +159,7 @@ def _operator(journal: Journal) -> dict[str, Any]:
         "trading": trading_now(journal),
         "control": _word(orders[0]) if orders else None,
         "notice": _word(notices[0]) if notices else None,
+        "flags": list(known_from(journal.meta(FLAGS)).held.reasons),
     }
 
 
@@ -237,6 +239,7 @@ def _render(out: Console, data: dict[str, Any]) -> None:
         ("approvals", f"{data['approvals']} wait: see `subscriber-agent approvals`" if data["approvals"] else 0),
         ("flatten", data["flatten_requested_at"] and f"asked at {data['flatten_requested_at'][:19]} UTC"),
         ("operator said", _word_text(data["control"])),
+        ("operator's flags", "; ".join(data["flags"]) or None),
         ("notice", _word_text(data["notice"])),
         ("last signal", f"sequence {data['last_sequence']}, received {(data['last_received_at'] or 'never')[:19]}"),
         ("position", _position_text(data)),
