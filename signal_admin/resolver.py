@@ -18,7 +18,7 @@ from signal_contract.errors import Conflict, CredsInvalid, InputError
 from signal_contract.link import Link
 
 # An account JWT travels as one message; nats/embedded.conf allows 128 KB.
-MAX_JWT_BYTES = 120 * 1024
+MAX_JWT_BYTES = 124 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ FEEDBACK_STREAM = "FEEDBACK"
 # The key-value bucket FLAGS, as its stream is called; one key holds all flags.
 FLAGS_STREAM = "KV_FLAGS"
 FLAGS_SUBJECT = "$KV.FLAGS.agents"
+# Short: it stands in each friend's own scope, and all of those travel in one account JWT.
+FLAGS_GET_SUBJECT = "FEED.FLAGS"
 API_PREFIX = "$JS.API"
 FEED_PREFIX = "FEED"
 WATCH_PREFIX = "WATCH"
@@ -62,9 +64,12 @@ class Service:
     subject: str
     importers: tuple[Account, ...]
     response_type: str = "Singleton"
+    alias: str = ""  # what every importing account calls it, where the subject itself would be too long
 
     def local_subject(self, account: Account) -> str:
         """What an importing account calls it, as an import says it: wildcards of a renamed one are `$1`, `$2`."""
+        if self.alias:
+            return self.alias
         if not self.subject.startswith(f"{API_PREFIX}."):
             return self.subject
         parts = self.subject.removeprefix(f"{API_PREFIX}.").split(".")
@@ -90,7 +95,7 @@ SERVICES: tuple[Service, ...] = (
     Service("ack-v2", f"$JS.ACK.*.*.{STREAM}.*.>", _FRIENDS),
     Service("feedback", "feedback.*.>", _FRIENDS),
     # One subject without a wildcard: the last message under the one key, whatever is asked.
-    Service("flags", f"{API_PREFIX}.DIRECT.GET.{FLAGS_STREAM}.{FLAGS_SUBJECT}", _FRIENDS),
+    Service("flags", f"{API_PREFIX}.DIRECT.GET.{FLAGS_STREAM}.{FLAGS_SUBJECT}", _FRIENDS, alias=FLAGS_GET_SUBJECT),
     Service("durables", f"{API_PREFIX}.CONSUMER.LIST.{STREAM}", _OBSERVERS),
     Service("stream-info", f"{API_PREFIX}.STREAM.INFO.{STREAM}", _OBSERVERS),
     Service("audit-info", f"{API_PREFIX}.STREAM.INFO.{AUDIT_STREAM}", _OBSERVERS),
@@ -105,7 +110,6 @@ TAPS: tuple[Tap, ...] = (
     Tap("control-user", USERS_CONTROL, _OBSERVERS),
 )
 AUDIT_BATCH_SUBJECT = f"{WATCH_PREFIX}.DIRECT.GET.{AUDIT_STREAM}"
-FLAGS_GET_SUBJECT = f"{FEED_PREFIX}.DIRECT.GET.{FLAGS_STREAM}.{FLAGS_SUBJECT}"
 
 
 def durable_name(user: str) -> str:

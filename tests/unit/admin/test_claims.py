@@ -142,7 +142,7 @@ def test_an_account_imports_what_the_tables_say_and_nothing_else():
         "$JS.ACK.SIGNALS.*.>",
         "$JS.ACK.*.*.SIGNALS.*.>",
         "feedback.*.>",
-        "FEED.DIRECT.GET.KV_FLAGS.$KV.FLAGS.agents",
+        "FEED.FLAGS",
         "heartbeat.>",
     }
     assert taken(Account.OBSERVERS) == {
