@@ -74,7 +74,7 @@ $(VENV)/.wheel-installed: $(VENV)/.run-installed requirements/build.txt $(SOURCE
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --upgrade
 lock:
 	@command -v uv >/dev/null || { echo "error: make lock needs uv: python -m pip install uv"; exit 1; }
-	$(compile) pyproject.toml --extra server -o requirements/run.txt
+	$(compile) pyproject.toml --extra server --extra metrics -o requirements/run.txt
 	$(compile) --group build -c requirements/run.txt -o requirements/build.txt
 	$(compile) --group dev -c requirements/run.txt -o requirements/dev.txt
 	$(compile) --group mutants -c requirements/run.txt -c requirements/dev.txt -o requirements/mutants.txt

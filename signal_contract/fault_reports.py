@@ -42,12 +42,7 @@ def _frame(frame: dict[str, Any]) -> dict[str, Any]:
 def report_fault(error: BaseException, *, transport: Any = None) -> bool:
     """Send a fault to the Sentry that the environment names; whether there is one.
 
-    <<<<<<< HEAD
-        Waits two seconds at most. Raises ConfigInvalid when sentry-sdk is missing or the address is none. `transport` is
-        for tests.
-    =======
-        Waits two seconds at most; `transport` is for tests. Raises ConfigInvalid (no sentry-sdk, wrong address).
-    >>>>>>> running
+    Waits two seconds at most; `transport` is for tests. Raises ConfigInvalid (no sentry-sdk, wrong address).
     """
     dsn = os.environ.get(VARIABLE, "")
     if not dsn:

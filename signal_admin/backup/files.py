@@ -18,7 +18,9 @@ from signal_contract.errors import StorageFailed
 
 SCRATCH_PREFIX = ".backup-"
 # Of the running server, or rendered and listed anew by `catalyst up`. The streams come as snapshots.
-_NOT_TAKEN = re.compile(r"(jetstream|jwt|ports)/.*|server\.(json|conf|stderr|log.*)|nats-server\.pid|lock|stream\.json")
+_NOT_TAKEN = re.compile(
+    r"(jetstream|jwt|ports)/.*|server\.(json|conf|stderr|log.*)|nats-server\.pid|lock|(stream|health)\.json"
+)
 _DRAFT = re.compile(r"\..*\.new|.*\.lock|\.backup-.*|.*\.sqlite-(wal|shm|journal)")
 _PUBLISHER = "publisher/"
 _DATABASE = ".sqlite"
