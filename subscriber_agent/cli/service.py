@@ -57,7 +57,8 @@ def _notes(config: AgentConfig) -> list[str]:
     left = sorted(name for name in os.environ if name.startswith("SUBSCRIBER_AGENT") and name not in _CARRIED)
     notes = [f"not taken over from this terminal: {', '.join(left)}"] if left else []
     if config.mode is Mode.LIVE or (config.mode is Mode.APPROVE and not config.engine.is_paper):
-        notes.append(
+        until = f"until you yourself add {_LIVE_VARIABLE}=yes to the service"
+        notes.append(f"mode {config.mode.value}, real money: it ends at once {until}")
             f"mode {config.mode.value}, real money: it ends at once until you yourself add {_LIVE_VARIABLE}=yes to the service"
         )
     return notes
