@@ -59,8 +59,6 @@ def _notes(config: AgentConfig) -> list[str]:
     if config.mode is Mode.LIVE or (config.mode is Mode.APPROVE and not config.engine.is_paper):
         until = f"until you yourself add {_LIVE_VARIABLE}=yes to the service"
         notes.append(f"mode {config.mode.value}, real money: it ends at once {until}")
-            f"mode {config.mode.value}, real money: it ends at once until you yourself add {_LIVE_VARIABLE}=yes to the service"
-        )
     return notes
 
 
