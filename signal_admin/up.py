@@ -19,6 +19,7 @@ from signal_admin.apply import forget_creation, provision, remember_stream
 from signal_admin.audit import flush_pending
 from signal_admin.audit_tail import run_audit_tail
 from signal_admin.certificate import keep_certificate
+from signal_admin.cluster.consumers import brought_in_step, in_words
 from signal_admin.control import repeat_due
 from signal_admin.desk import Desk, ServerRecord, make_desk
 from signal_admin.dial import dialled
@@ -143,6 +144,9 @@ def _streams(settings: UpSettings) -> tuple[Mapping[str, Any], ...]:
 async def _provisioned(desk: Desk, settings: UpSettings, record: ServerRecord, say: Say) -> None:
     with registry_locked(desk):
         async with dialled(record, desk, RoleName.ADMIN, "catalyst-up") as link:
+            # Before: a lost consumer in memory is made again from the agent's position, not from where he began.
+            for line in in_words(await brought_in_step(link, desk)):
+                say(line)
             todo = await provision(link, desk, _streams(settings))
             await _flush_audit(link, desk, say)
             await _repeat_control(link, desk, say)

@@ -337,7 +337,9 @@ class Link:
         closing = asyncio.create_task(self._nats.close(), name="link-close")
         await asyncio.wait({closing}, timeout=_CLOSE_TIMEOUT_S)
         closing.cancel()
-        with contextlib.suppress(nats.errors.Error, OSError, asyncio.InvalidStateError, asyncio.CancelledError):
+        # AttributeError: nats-py writes to a TLS transport that is gone.
+        ended = (nats.errors.Error, OSError, AttributeError, asyncio.InvalidStateError, asyncio.CancelledError)
+        with contextlib.suppress(*ended):
             closing.result()
         self.closed.set()
 

@@ -7,7 +7,7 @@ from publisher.cli import register as register_publisher
 from signal_admin.cli.audit import audit
 from signal_admin.cli.backup import backup
 from signal_admin.cli.catalysts import catalysts
-from signal_admin.cli.cluster import cluster_app, keeping_consumers
+from signal_admin.cli.cluster import cluster_app
 from signal_admin.cli.control import control_app
 from signal_admin.cli.demo import demo
 from signal_admin.cli.doctor import doctor
@@ -64,7 +64,6 @@ app.command()(verify)
 register_publisher(app)
 COMPANIONS.append(relaying)
 METRIC_SOURCES["publisher"] = publisher_source
-COMPANIONS.append(keeping_consumers)
 
 
 def main() -> None:

@@ -107,7 +107,7 @@ def cluster_up(
     from signal_admin.cli.up import COMPANIONS
 
     settings = settings_with(data, ServingFlags(port=port, tls=tls))
-    companions = (keeping_consumers,) if no_relay else tuple(COMPANIONS)
+    companions = (keeping_consumers, *(() if no_relay else COMPANIONS))
     raise typer.Exit(run_cluster(data, settings, nodes, companions, as_json=as_json))
 
 
@@ -272,7 +272,7 @@ def attend(
     from signal_admin.cli.up import COMPANIONS
 
     settings = settings_with(data, ServingFlags())
-    companions = (keeping_consumers,) if no_relay else tuple(COMPANIONS)
+    companions = (keeping_consumers, *(() if no_relay else COMPANIONS))
     raise typer.Exit(asyncio.run(_attend(data, settings, server, companions, as_json=as_json)))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from signal_admin.cli.cluster import keeping_consumers, run_cluster
 from signal_admin.cli.health import HealthOption, with_minding
 from signal_admin.cli.options import DataOption
 from signal_admin.cli.serving import (
@@ -65,6 +66,9 @@ def up(
         bool, typer.Option("--no-relay", help="Send nothing from the outbox here; `catalyst relay` runs elsewhere.")
     ] = False,
     proves_health: HealthOption = False,
+    cluster: Annotated[
+        int | None, typer.Option(metavar="N", help="Run 3 or 5 nodes on this machine instead of one server.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout when it is ready.")] = False,
 ) -> None:
     """Start the server with accounts, stream and durables, and keep it running until Ctrl-C.
@@ -80,7 +84,11 @@ def up(
     )
     settings = settings_with(data, flags)
     _warn_of_clear_text(settings)
-    companions = with_minding([*(() if no_relay else COMPANIONS), *_metrics(settings)], is_wanted=proves_health)
+    companions = with_minding(
+        [keeping_consumers, *(() if no_relay else COMPANIONS), *_metrics(settings)], is_wanted=proves_health
+    )
+    if cluster is not None:
+        raise typer.Exit(run_cluster(data, settings, cluster, companions, as_json=as_json))
     raise typer.Exit(asyncio.run(_up(data, settings, companions, as_json=as_json)))
 
 
