@@ -10,7 +10,7 @@ import orjson
 
 from signal_contract.metrics import words
 from signal_contract.metrics.samples import Measured, Sample, maybe, one_of
-from subscriber_agent.accounting.book import Book, total_known
+from subscriber_agent.accounting.book import ZERO, Book, book_from, total_known
 from subscriber_agent.accounting.calendar import NYSE
 from subscriber_agent.accounting.standing import holds, usages
 from subscriber_agent.cli.account import book_now, ledger_now
@@ -68,6 +68,8 @@ def _account(journal: Journal, config: AgentConfig, now: datetime) -> Iterator[M
     book = book_now(journal, config, now)
     ledger, breaker = ledger_now(journal, book, now), journal.breaker()
     yield from _money(book)
+    # By our own log: an engine's word says what is held, not what was earned.
+    yield Sample(f"{_NAME}realised_usd", book_from(journal.fills(), start_cash=ZERO).realised_usd)
     fullest: dict[str, float] = {}
     for each in usages(book, ledger, config.risk, breaker, NYSE, now):
         if each.percent is not None:
@@ -82,7 +84,6 @@ def _account(journal: Journal, config: AgentConfig, now: datetime) -> Iterator[M
 def _money(book: Book) -> Iterator[Measured]:
     yield from maybe(f"{_NAME}equity_usd", book.equity)
     yield from maybe(f"{_NAME}cash_usd", book.cash)
-    yield Sample(f"{_NAME}realised_usd", book.realised_usd)
     yield from maybe(f"{_NAME}unrealised_usd", total_known(each.unrealised_usd for each in book.positions.values()))
     yield Sample(f"{_NAME}positions", len(book.positions))
 

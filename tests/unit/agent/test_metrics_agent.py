@@ -53,6 +53,7 @@ def whole(watched):
 async def test_a_bought_signal_is_in_every_number_of_its_way(watched, whole):
     news = News(id="n", title="Words", url=None, source="test", published_at=NOW - timedelta(seconds=5))
     await watched.settled(a_signal(news="n").model_copy(update={"news": news}))
+    await watched.desk.tend()
     found = values(whole)
     assert found["signals_total|fda"] == 1
     assert sum(value for name, value in found.items() if name.endswith("|ACCEPTED")) == 1
@@ -79,6 +80,7 @@ async def test_a_closed_position_shows_as_profit(watched, whole):
     await watched.settled(a_signal())
     held = values(whole)
     await watched.settled(a_close(reference_price=D(6), reference_price_at=NOW))
+    await watched.desk.tend()
     found = values(whole)
     assert (held["realised_usd"], found["positions"]) == (0, 0)
     assert found["realised_usd"] > 0
@@ -96,7 +98,7 @@ async def test_a_running_agent_counts_from_its_start(watched):
 
 
 async def test_a_counter_does_not_fall_when_the_journal_is_pruned(watched, whole):
-    await watched.settled(a_signal())
+    await watched.settled(a_signal(stop_price=None))
     before = values(whole)
     later = NOW + timedelta(days=90)
     assert watched.journal.prune(before=later, stream_first_sequence=10**6).signals == 1
