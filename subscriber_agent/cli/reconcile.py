@@ -95,6 +95,7 @@ def _of_the_agent(journal: JournalReader) -> _Seen:
 
 async def _asked(engine: Engine, journal: Journal, *, cancel_unknown: bool) -> tuple[_Seen, list[dict[str, Any]]]:
     """Look once, end unknown orders when asked to. Raises EngineUnusable."""
+    from subscriber_agent.bound import check_bound
     from subscriber_agent.engine_life import EngineLife
 
     said: list[dict[str, Any]] = []
@@ -102,6 +103,8 @@ async def _asked(engine: Engine, journal: Journal, *, cancel_unknown: bool) -> t
     try:
         if not await life.start():
             raise _silent(str(said[0]["detail"]))
+        # Another account's word says nothing about what our log holds.
+        check_bound(journal, engine)
         seen = await _looked(engine, journal)
         if not cancel_unknown:
             return seen, []
