@@ -26,6 +26,7 @@ class Held:
     engines: Holding | None
     word_at: datetime | None
     stops: tuple[Protection, ...] = ()
+    is_left_alone: bool = False
 
     @property
     def quantity(self) -> Decimal:
@@ -69,6 +70,7 @@ class Held:
             "ticker": self.ticker,
             "quantity": self.quantity,
             "is_ours": ours is not None,
+            "is_left_alone": self.is_left_alone,
             "engine_quantity": elsewhere if engines is None else engines.quantity,
             "average_price": self.average_price,
             "last_price": self.last_price,
@@ -86,11 +88,13 @@ class Held:
 
 def held_now(journal: JournalReader) -> list[Held]:
     """Every ticker that we or the engine hold, sorted. Raises StorageFailed."""
+    from subscriber_agent.left_alone import left_alone
     from subscriber_agent.own_book import OwnBook
 
     own, word = OwnBook(journal).positions(), journal.snapshot()
     theirs = {} if word is None else {each.ticker: each for each in word.holdings if each.quantity != 0}
     stops = [each for each in journal.protections() if each.is_open]
+    his_own = left_alone(journal)
     return [
         Held(
             ticker,
@@ -98,6 +102,7 @@ def held_now(journal: JournalReader) -> list[Held]:
             theirs.get(ticker),
             None if word is None else word.at,
             tuple(each for each in stops if each.ticker == ticker),
+            ticker in his_own,
         )
         for ticker in sorted(own.keys() | theirs.keys())
     ]
