@@ -335,6 +335,9 @@ class Worker:
 
     def _tell(self, settled: Settled) -> None:
         self._rhythm.told_at = asyncio.get_running_loop().time()
+        if settled.needs_a_stop:
+            # The engine brought none with the fill: ours must not wait for the next round.
+            self._rhythm.is_hinted = True
         self._report("decision", settled.as_dict())
         if settled.trades_withdrawn:
             self._report("retracted_after_trade", settled.withdrawn_dict())
