@@ -107,6 +107,11 @@ class Desk:
         self.drift_s: Callable[[], float] = lambda: 0.0
         self.tell: Callable[[str, dict[str, Any]], None] = lambda event, facts: None
 
+    @property
+    def engine(self) -> Engine:
+        """The engine that gets the orders."""
+        return self._engine
+
     def take(self, config: AgentConfig) -> None:
         """Decide by this config from the next signal on; its change is in the journal already."""
         self._rules = Rules.of(config)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from signal_contract.errors import CatalystError
@@ -26,7 +26,10 @@ _WORKED_FOR_S = 60.0
 
 
 class EngineLife:
-    """One engine from start to end. `tell` hears of failures, once each; `heard` of every hint, and must not wait."""
+    """One engine from start to end. `tell` hears of failures, once each; `heard` of every hint, and must not wait.
+
+    `check` is asked once the engine has started and before anything else is: what it raises ends the agent.
+    """
 
     def __init__(
         self,
@@ -34,11 +37,13 @@ class EngineLife:
         tell: Callable[[str, dict[str, Any]], None],
         heard: Callable[[EngineEvent], None],
         *,
+        check: Callable[[], Awaitable[None]] | None = None,
         first_pause_s: float = _FIRST_PAUSE_S,
     ) -> None:
         self._engine = engine
         self._tell = tell
         self._heard = heard
+        self._check = check
         self._first_pause_s = first_pause_s
         self._is_told = False
         self.is_ready = False
@@ -53,6 +58,8 @@ class EngineLife:
         except Exception as error:  # noqa: BLE001  # whatever a broker's library throws is a fault of the engine
             self._failed("engine_not_ready", error, START_TIMEOUT_S)
             return False
+        if self._check is not None:
+            await self._check()
         if self._is_told:
             self._tell("engine_ready", {"engine": self._engine.name})
         self._is_told, self.is_ready = False, True

@@ -183,7 +183,8 @@ class Protecting:
         if theirs >= ours or is_busy:
             self._short_since.pop(ticker, None)
             return ours
-        since = self._short_since.setdefault(ticker, now)
+        # A clock that was set back begins the wait anew.
+        since = self._short_since[ticker] = min(self._short_since.get(ticker, now), now)
         return theirs if now - since >= STOP_WAIT else ours
 
     # What is done about them ------------------------------------------------------------------------------------
@@ -329,7 +330,9 @@ class Protecting:
         if NYSE.session_at(now) not in (Session.REGULAR, None):
             self._seen_at[row.entry_id] = now
             return None
-        return self._seen_at.setdefault(row.entry_id, now)
+        # A clock that was set back begins the wait anew: else it would be as long as the step back.
+        self._seen_at[row.entry_id] = min(self._seen_at.get(row.entry_id, now), now)
+        return self._seen_at[row.entry_id]
 
 
 def _stop_plan(row: Protection, held: Decimal, can: Capabilities) -> OrderPlan:

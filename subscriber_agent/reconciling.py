@@ -48,6 +48,7 @@ from subscriber_agent.journal import (
     ReconcileRow,
     ReconcileState,
 )
+from subscriber_agent.left_alone import left_alone
 from subscriber_agent.risk.protection import Holder, Protection, ProtectionState
 
 Report = Callable[[str, dict[str, Any]], None]
@@ -210,7 +211,7 @@ def ours_from(journal: JournalReader, working: Iterable[WorkingOrder]) -> Ours:
     stops = tuple(
         stop for each in journal.protections() if (stop := _own_stop(each, held.get(each.ticker, ZERO))) is not None
     )
-    return Ours(held, orders, known, stops)
+    return Ours(held, orders, known, stops, left_alone(journal))
 
 
 def shares_held(fills: Iterable[Fill]) -> dict[str, Decimal]:

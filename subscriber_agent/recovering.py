@@ -125,7 +125,8 @@ class Recovering:
         day = NYSE.session_day(now)
         ledger = self._keeper.refresh()
         reasons = (
-            (now - intent.created_at >= WAIT, f"not filled within {WAIT.seconds} s"),
+            # However the clock was set meanwhile: what it did not see pass may have passed.
+            (abs(now - intent.created_at) >= WAIT, f"not filled within {WAIT.seconds} s"),
             (self._journal.is_retracted(intent.signal_id), "its signal was withdrawn"),
             (self._situation.state_now() is not TradingState.ACTIVE, "entries are halted"),
             (any(day is None or ledger.holds(kind, day) for kind in ledger.latches), "a loss limit is broken"),

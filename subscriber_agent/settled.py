@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+<<<<<<< HEAD
 from signal_contract.tracing import TRACEPARENT, trace_of
 from subscriber_agent.accounting.book import Fill, Position
+=======
+from subscriber_agent.accounting.book import Fill, Leg, Position
+>>>>>>> engines
 from subscriber_agent.engines.engine import Account, Holding, Outcome
 from subscriber_agent.journal import OrderIntent, Stored
 from subscriber_agent.risk.decision import Decision, instant_text, text_of
@@ -77,6 +81,15 @@ class Settled:
         if self.outcome is not None:
             return self.outcome.state.value
         return self.decision.verdict.value if self.decision.code is None else self.decision.code.value
+
+    @property
+    def needs_a_stop(self) -> bool:
+        """Whether an entry has filled, and the engine's answer showed no stop that works for all of it."""
+        plan, outcome = self.decision.plan, self.outcome
+        if plan is None or plan.leg is not Leg.ENTRY or outcome is None or outcome.quantity <= 0:
+            return False
+        stop = outcome.leg(Leg.STOP)
+        return stop is None or not stop.state.is_working or stop.protects < outcome.quantity
 
     def as_dict(self) -> dict[str, Any]:
         signal = self.stored.signal

@@ -18,6 +18,7 @@ from subscriber_agent.accounting.ledger import Ledger
 from subscriber_agent.engines.engine import Holding
 from subscriber_agent.flags import FLAGS, known_from
 from subscriber_agent.journal import JournalReader, OrderRow, Stored
+from subscriber_agent.left_alone import left_alone
 from subscriber_agent.own_book import OwnBook
 from subscriber_agent.receiving.control_state import LOCAL_LATCH, OPERATOR_LATCH, OPERATOR_USER_LATCH, stricter
 from subscriber_agent.risk.limits import EVERYTHING, Limits
@@ -127,7 +128,7 @@ class Situation:
             symbol=gathered.symbol,
             capabilities=self._engine.capabilities(),
             health=self.health(rules.limits, now),
-            is_ledger_mismatch=self._is_mismatch(ledger, gathered),
+            is_ledger_mismatch=self._is_mismatch(ledger, gathered, signal.ticker),
             ledger=ledger,
             approve_all=rules.config.mode is Mode.APPROVE or flags.held.asks,
             approvals=self._journal.approved(),
@@ -137,13 +138,19 @@ class Situation:
         """What the engine's circuit breaker allows."""
         return self._journal.breaker(self._engine.name).health(limits, now)
 
-    def _is_mismatch(self, ledger: Ledger, gathered: Gathered) -> bool:
-        """Whether a reconcile is open, or the engine holds other shares than our log says; see `is_mismatch`."""
-        if self._journal.open_reconcile() is not None:
+    def _is_mismatch(self, ledger: Ledger, gathered: Gathered, ticker: str) -> bool:
+        """Whether a reconcile is open, or the engine holds other shares than our log says; see `is_mismatch`.
+
+        What the friend holds by himself does not count, but in such a ticker nothing is opened: whose shares those
+        are could not be told afterwards.
+        """
+        his_own = left_alone(self._journal)
+        if self._journal.open_reconcile() is not None or ticker in his_own:
             return True
         # A stop order of ours always works: it does not make a ticker busy.
         under_way = (row.intent.plan for row in self._journal.open_intents())
-        return is_mismatch(ledger, gathered.holdings, {plan.ticker for plan in under_way if plan.leg is not Leg.STOP})
+        busy = {plan.ticker for plan in under_way if plan.leg is not Leg.STOP}
+        return is_mismatch(ledger, gathered.holdings, busy | (his_own - ledger.trades.keys()))
 
     def state_now(self) -> TradingState:
         """The strictest of all latches: the friend's own and both of the operator's."""

@@ -25,6 +25,7 @@ from signal_contract.errors import LinkError
 from subscriber_agent import in_force
 from subscriber_agent.accounting.book import Fill, Leg
 from subscriber_agent.asking import Questions, ending_dict
+from subscriber_agent.bound import bind
 from subscriber_agent.desk import Desk
 from subscriber_agent.disk import Disk
 from subscriber_agent.engine_life import CLOSE_TIMEOUT_S, EngineLife
@@ -79,8 +80,9 @@ class Worker:
         self._receiver = Receiver(
             config, creds, journal, self._disk, self, self._received, mode=config.mode.value, engine=config.engine.kind
         )
-        engine = desk._engine
-        self._life = EngineLife(engine, report, self._hint)
+        engine = desk.engine
+        # Its account is known only once it has started.
+        self._life = EngineLife(engine, report, self._hint, check=lambda: self._disk.run(bind, journal, engine))
         self._reconciling = Reconciling(
             journal,
             engine,
@@ -338,6 +340,9 @@ class Worker:
 
     def _tell(self, settled: Settled) -> None:
         self._rhythm.told_at = asyncio.get_running_loop().time()
+        if settled.needs_a_stop:
+            # The engine brought none with the fill: ours must not wait for the next round.
+            self._rhythm.is_hinted = True
         self._report("decision", settled.as_dict())
         if settled.trades_withdrawn:
             self._report("retracted_after_trade", settled.withdrawn_dict())

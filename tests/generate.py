@@ -29,6 +29,7 @@ from signal_contract.model import (
 )
 from subscriber_agent.accounting.book import Book
 from subscriber_agent.engines.registry import ENGINE_KINDS
+from subscriber_agent.engines.wire_schema import schema_text
 from subscriber_agent.receiving.link_state import TABLE
 from subscriber_agent.risk.checks import CHECKS, Scope
 from subscriber_agent.risk.codes import CODE_MEANING
@@ -254,6 +255,7 @@ def generated_files() -> dict[Path, bytes]:
     files[ROOT / "config/schema/signal.v1.schema.json"] = schema.encode()
     files[ROOT / "config/agent.example.yaml"] = example_yaml().encode()
     files[ROOT / "config/schema/agent.v1.schema.json"] = schema_json().encode()
+    files[ROOT / "docs/engines/protocol.schema.json"] = schema_text().encode()
     files[ROOT / "docs/permissions.md"] = permissions_markdown().encode()
     files[ROOT / "docs/troubleshooting.md"] = troubleshooting_markdown().encode()
     files |= {ROOT / "deploy/systemd" / name: content for name, content in unit_files().items()}

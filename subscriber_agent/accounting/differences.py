@@ -61,7 +61,8 @@ MEANINGS: Mapping[DifferenceKind, tuple[str, str]] = {
     ),
     DifferenceKind.POSITION_UNKNOWN: (
         "the account holds shares that your agent never bought",
-        "close them by hand, or `reconcile --accept`: then they are the agent's, and `flatten` closes them too",
+        "yours? `reconcile --leave TICKER`: the agent never trades it. Else close them by hand, or `reconcile"
+        " --accept`: then they are the agent's, and `flatten` closes them too",
     ),
     DifferenceKind.QUANTITY_DIFFERS: (
         "both hold it, but not the same number of shares",
@@ -163,12 +164,16 @@ class OwnStop:
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """What the journal says: signed shares by ticker, orders without an end, every order id, stops at the engine."""
+    """What the journal says: signed shares by ticker, orders without an end, every order id, stops at the engine.
+
+    `left_alone` are tickers that the friend holds by himself: no difference as long as we hold none of them.
+    """
 
     held: Mapping[str, Decimal] = field(default_factory=dict)
     orders: Sequence[OwnOrder] = ()
     known_ids: frozenset[str] = frozenset()
     stops: Sequence[OwnStop] = ()
+    left_alone: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +188,7 @@ def differences(ours: Ours, theirs: Theirs, now: datetime) -> tuple[Difference, 
     """All differences, sorted by ticker; empty when both agree. Tickers with an order under way are left out."""
     excused = frozenset(each.ticker for each in ours.orders if _is_under_way(each, now))
     found = [
-        *_of_positions(ours.held, theirs.holdings),
+        *(each for each in _of_positions(ours.held, theirs.holdings) if not _is_his_own(each, ours.left_alone)),
         *_unknown_orders(ours.known_ids, theirs.orders),
         *_missing_orders(ours.orders, theirs.orders),
         *_missing_stops(ours, theirs),
@@ -212,6 +217,10 @@ def _of_positions(held: Mapping[str, Decimal], holdings: Sequence[Holding]) -> I
             continue
         price = None if there is None else there.average_price or there.last_price
         yield Difference(_position_kind(ours, theirs), ticker, ours, theirs, price=price)
+
+
+def _is_his_own(found: Difference, left_alone: frozenset[str]) -> bool:
+    return found.kind is DifferenceKind.POSITION_UNKNOWN and found.ticker in left_alone
 
 
 def _position_kind(ours: Decimal, theirs: Decimal) -> DifferenceKind:

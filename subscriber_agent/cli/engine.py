@@ -18,6 +18,7 @@ from signal_contract.cli.answer import Render, finish, table
 from signal_contract.envelope import Envelope, Problem
 from signal_contract.errors import CatalystError, EngineUnusable, InputError
 from subscriber_agent.cli.conformance import try_engine
+from subscriber_agent.cli.leaving import leave, settle
 from subscriber_agent.cli.place import ConfigOption, JsonOption, Place, open_place
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ engine_app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 engine_app.command("test")(try_engine)
+engine_app.command()(leave)
+engine_app.command()(settle)
 KindArgument = Annotated[str | None, typer.Argument(metavar="[KIND]", help="Which engine; without it, the config's.")]
 
 

@@ -54,7 +54,7 @@ def _said(count: int, is_running: bool) -> str:
         return (
             f"asked to close {count}: the running agent does it within seconds; `subscriber-agent positions` shows it"
         )
-    return f"asked to close {count}; no agent runs: it is done once `subscriber-agent run` has caught up"
+    return f"asked to close {count}; no agent runs: `subscriber-agent run` does it as soon as it starts"
 
 
 def _ask(book: Book, *, yes: bool) -> None:

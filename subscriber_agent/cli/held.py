@@ -26,6 +26,7 @@ class Held:
     engines: Holding | None
     word_at: datetime | None
     stops: tuple[Protection, ...] = ()
+    is_left_alone: bool = False
 
     @property
     def quantity(self) -> Decimal:
@@ -69,6 +70,7 @@ class Held:
             "ticker": self.ticker,
             "quantity": self.quantity,
             "is_ours": ours is not None,
+            "is_left_alone": self.is_left_alone,
             "engine_quantity": elsewhere if engines is None else engines.quantity,
             "average_price": self.average_price,
             "last_price": self.last_price,
@@ -86,18 +88,23 @@ class Held:
 
 def held_now(journal: JournalReader) -> list[Held]:
     """Every ticker that we or the engine hold, sorted. Raises StorageFailed."""
+    from subscriber_agent.left_alone import left_alone
     from subscriber_agent.own_book import OwnBook
 
     own, word = OwnBook(journal).positions(), journal.snapshot()
     theirs = {} if word is None else {each.ticker: each for each in word.holdings if each.quantity != 0}
+    filled_at = {each.ticker: each.at for each in journal.fills()}
     stops = [each for each in journal.protections() if each.is_open]
+    his_own = left_alone(journal)
     return [
         Held(
             ticker,
             own.get(ticker),
-            theirs.get(ticker),
-            None if word is None else word.at,
+            None if word is None or word.at < filled_at.get(ticker, word.at) else theirs.get(ticker),
+            # A word from before the last fill says nothing about what is held since.
+            None if word is None or word.at < filled_at.get(ticker, word.at) else word.at,
             tuple(each for each in stops if each.ticker == ticker),
+            ticker in his_own,
         )
         for ticker in sorted(own.keys() | theirs.keys())
     ]

@@ -72,7 +72,7 @@ def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
         row["target_price"],
         usd(row["value_usd"]),
         usd(row["unrealised_usd"]),
-        row["catalyst"] if row["is_ours"] else "not the agent's",
+        row["catalyst"] if row["is_ours"] else "yours alone" if row["is_left_alone"] else "not the agent's",
     )
 
 

@@ -33,6 +33,10 @@ AcceptOption = Annotated[
 CancelOption = Annotated[
     bool, typer.Option("--cancel-unknown", help="End orders with an id of this agent that its journal does not know.")
 ]
+LeaveOption = Annotated[
+    list[str] | None, typer.Option("--leave", metavar="TICKER", help="Yours alone in this account: never trade it.")
+]
+NoLeaveOption = Annotated[list[str] | None, typer.Option("--no-leave", metavar="TICKER", help="Take --leave back.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept with what was accepted.")]
 
 
@@ -50,6 +54,8 @@ def reconcile(
     config: ConfigOption = None,
     accept: AcceptOption = False,
     cancel_unknown: CancelOption = False,
+    leave: LeaveOption = None,
+    no_leave: NoLeaveOption = None,
     reason: ReasonOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -57,12 +63,40 @@ def reconcile(
 
     Example: subscriber-agent reconcile --accept --reason "sold by hand"
     """
-    place = open_place(config)
+    place, now = open_place(config), datetime.now(UTC)
+    if leave or no_leave:
+        _left_alone(place, leave or [], no_leave or [], reason, now)
     seen, cancelled = _seen(place, cancel_unknown=cancel_unknown)
     now = datetime.now(UTC)
     fills = _accepted(place, seen, reason, now) if accept and seen.differences else []
     data = _data(seen, fills, cancelled, now)
+    from subscriber_agent.left_alone import left_alone
+
+    with place.journal() as journal:
+        data["left_alone"] = sorted(left_alone(journal))
     finish(Envelope("subscriber-agent reconcile", data), as_json=as_json, render=lambda out: _render(out, data))
+
+
+def _left_alone(place: Place, leave: list[str], no_leave: list[str], reason: str, now: datetime) -> None:
+    """Note whose shares are the friend's own, in one commit. Raises InputError, Conflict, NotFound."""
+    from signal_contract.subject import ticker_checked
+    from subscriber_agent.accounting.differences import DifferenceKind
+    from subscriber_agent.journal import ReconcileState
+    from subscriber_agent.left_alone import leave_alone, take_back
+
+    named = {ticker_checked(each) for each in leave}
+    with place.journal(read_only=False) as journal, journal.transaction():
+        for each in no_leave:
+            take_back(journal, ticker_checked(each))
+        for each in sorted(named):
+            leave_alone(journal, each, reason, place.config.config_hash(), now)
+        row, unknown = journal.open_reconcile(), DifferenceKind.POSITION_UNKNOWN.value
+        before = [] if row is None else [dict(each) for each in row.differences]
+        rest = [each for each in before if (each["kind"], each["ticker"] in named) != (unknown, True)]
+        if row is not None and not rest:
+            journal.end_reconcile(ReconcileState.ACCEPTED, now)
+        elif rest != before:
+            journal.note_differences(rest, now)
 
 
 # Looking ----------------------------------------------------------------------------------------------------------
@@ -95,6 +129,7 @@ def _of_the_agent(journal: JournalReader) -> _Seen:
 
 async def _asked(engine: Engine, journal: Journal, *, cancel_unknown: bool) -> tuple[_Seen, list[dict[str, Any]]]:
     """Look once, end unknown orders when asked to. Raises EngineUnusable."""
+    from subscriber_agent.bound import check_bound
     from subscriber_agent.engine_life import EngineLife
 
     said: list[dict[str, Any]] = []
@@ -102,6 +137,8 @@ async def _asked(engine: Engine, journal: Journal, *, cancel_unknown: bool) -> t
     try:
         if not await life.start():
             raise _silent(str(said[0]["detail"]))
+        # Another account's word says nothing about what our log holds.
+        check_bound(journal, engine)
         seen = await _looked(engine, journal)
         if not cancel_unknown:
             return seen, []
@@ -233,6 +270,8 @@ def _data(seen: _Seen, fills: Sequence[Fill], cancelled: list[dict[str, Any]], n
 
 
 def _render(out: Console, data: dict[str, Any]) -> None:
+    if data["left_alone"]:
+        out.print(f"yours alone, never traded by the agent: {', '.join(data['left_alone'])}", markup=False)
     for each in data["cancelled"]:
         out.print(f"cancelled {each['order_id']} {each['ticker']}: {each['state'] or 'not known there'}", markup=False)
     for each in data["accepted"]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from decimal import Decimal
 
+from signal_contract.errors import EngineUnusable
 from subscriber_agent.engines.engine import Account, Engine, EngineEvent, Holding, Outcome, WorkingOrder
 from subscriber_agent.risk.decision import OrderPlan
 from subscriber_agent.risk.market import Capabilities, Quote, Symbol
@@ -36,6 +37,11 @@ class WithQuotesOf:
         """Make both ready, the prices first. Raises EngineUnusable."""
         await self._source.start()
         try:
+            if not self._source.capabilities().quotes:
+                raise EngineUnusable(
+                    f"{self._source.name} has no quotes to give",
+                    hint="Name another engine in engine.paper.quotes_from, or choose another price_source.",
+                )
             await self._inner.start()
         except BaseException:
             await self._source.close()

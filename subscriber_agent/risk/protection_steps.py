@@ -115,7 +115,7 @@ def _native(row: Protection, this: Known) -> tuple[Protection, Action]:
         return row.became(_CONFIRMED, this.now), Action.NOTHING
     detail = f"the engine's stop covers {this.native:f} of {this.held:f} shares"
     waiting = row.became(_WANTED, this.now, detail)
-    is_due = this.is_native_over or this.now - waiting.since >= STOP_WAIT
+    is_due = this.is_native_over or _is_late(waiting, this.now)
     return waiting, Action.LET_GO if is_due else Action.NOTHING
 
 
@@ -132,14 +132,18 @@ def _order(row: Protection, this: Known) -> tuple[Protection, Action]:
         return row.became(ProtectionState.RESIZING, this.now, detail), Action.CANCEL
     if this.order is StopOrder.UNKNOWN:
         waiting = row.became(_WANTED, this.now, "no answer to the stop order yet")
-        is_late = this.now - waiting.since >= STOP_WAIT
-        return (_next(waiting, this) if is_late else waiting), Action.NOTHING
+        return (_next(waiting, this) if _is_late(waiting, this.now) else waiting), Action.NOTHING
     if this.order is StopOrder.REJECTED:
         return _next(replace(row, detail="the engine took no stop order"), this), Action.NOTHING
     if row.order_id and row.state is _WANTED:
         # It ended by itself before it ever worked: another one would do the same.
         return _next(replace(row, detail="the stop order ended at once"), this), Action.NOTHING
     return replace(row.became(_WANTED, this.now, row.detail), order_id=""), Action.PLACE
+
+
+def _is_late(waiting: Protection, now: datetime) -> bool:
+    # A clock that was set back must not leave shares without a stop until it is where it was.
+    return abs(now - waiting.since) >= STOP_WAIT
 
 
 def _next(row: Protection, this: Known) -> Protection:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
@@ -96,6 +98,39 @@ def test_what_differs_stops_entries_is_shown_accepted_and_then_entries_are_made_
     assert answer(alice, "audit", "verify")["loosened"]["rows"] > 0
 
 
+def test_shares_of_the_friends_own_are_left_alone_beside_a_running_agent(up, agents, alice):
+    assert holding(up, agents, alice).stop() == ExitCode.OK
+    bought_by_hand(alice, "TSLA", 7)
+    agent = agents(alice)
+    agent.until_line("reconcile")
+    refusal(ExitCode.CONFLICT, "CONFLICT", "subscriber-agent", "reconcile", "--leave", "AAPL", "--config", alice)
+    left = answer(alice, "reconcile", "--leave", "TSLA", "--reason", "held since 2020")
+    assert (left["left_alone"], left["differences"], left["accepted"]) == (["TSLA"], [], [])
+    publish(up, a_signal("NVDA", news="three"))
+    assert agent.codes(1)[-1] == "FILLED"
+    assert "yours alone" in said(alice, "positions")
+    assert "yours alone, never traded by the agent: TSLA" in said(alice, "reconcile")
+    answer(alice, "flatten", "--yes")
+    agent.until_line("all_closed")
+    assert [each["ticker"] for each in answer(alice, "positions")["positions"]] == ["TSLA"]
+    assert agent.stop() == ExitCode.OK
+    again = answer(alice, "reconcile", "--no-leave", "TSLA")
+    assert [each["kind"] for each in again["differences"]] == ["POSITION_UNKNOWN"]
+
+
+def test_another_engine_never_trades_for_shares_of_the_one_before(up, agents, alice):
+    assert holding(up, agents, alice).stop() == ExitCode.OK
+    argv = [sys.executable, str(Path(__file__).parents[2] / "examples/engines/paper_engine.py")]
+    with_settings(alice, engine={"kind": "command", "command": {"argv": argv, "is_paper": True}})
+    message = refusal(ExitCode.ENGINE, "ENGINE_UNUSABLE", "subscriber-agent", "run", "--config", alice)
+    assert "holds AAPL at paper" in message
+    refusal(ExitCode.INPUT, "INPUT_INVALID", "subscriber-agent", "engine", "leave", "--config", alice)
+    left = answer(alice, "engine", "leave", "--yes", "--reason", "another engine")
+    assert (left["engine"], left["tickers"]) == ("paper", ["AAPL"])
+    agents.online(alice)
+    assert answer(alice, "positions")["positions"] == []
+
+
 def test_what_the_engine_tells_is_looked_up_at_once(up, agents, alice):
     with_settings(alice, engine={"kind": "paper", "paper": {"latency_ms": 300}})
     agent = agents.online(alice)
@@ -149,7 +184,10 @@ def test_the_account_is_shown_beside_the_running_agent(up, agents, alice):
     text = said(alice, "orders")
     assert "4.75 native CONFIRMED" in text
 
-    data = answer(alice, "positions")
+    # The engine is asked again within seconds of the fill; until then its last word is of before.
+    deadline = time.monotonic() + 15
+    while (data := answer(alice, "positions"))["positions"][0]["engine_quantity"] is None:
+        assert time.monotonic() < deadline, data
     (held,) = data["positions"]
     assert (held["quantity"], held["engine_quantity"], held["is_protected"], held["is_ours"]) == (
         "100",

@@ -28,6 +28,8 @@ def settle_order(data: Path, order_id: str, quantity: Decimal, price: Decimal | 
     without a price.
     """
     log = SentLog(data / SENT_FILE)
+    if not log.path.exists():
+        raise NotFound(f"no order was ever posted from {data}", hint="Only orders of engine.webhook can be settled.")
     account = Assumed(Decimal(0))
     for record in log.news()[0]:
         account.apply(record)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import yaml
 from live_agent import Agent, a_signal, now, publishing, running
 
+from subscriber_agent.accounting.book import Leg
 from subscriber_agent.settings.config import Mode
 from subscriber_agent.settings.reload import ConfigWatcher
 
@@ -65,6 +68,43 @@ async def test_signals_wait_for_a_silent_engine_and_are_decided_once_it_answers(
         agent.engine.is_away = False
         await until(lambda: agent.labels == ["FILLED"], what="it is traded")
         await until(lambda: agent.of("caught_up"), what="it is up to date")
+
+
+class Bare:
+    """The paper engine, as one that holds no stop for an entry, but takes stop orders."""
+
+    def __init__(self, inner):
+        self._inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    def capabilities(self):
+        return replace(self._inner.capabilities(), brackets=False, stop_orders=True)
+
+    async def submit(self, plan, client_order_id):
+        if plan.leg is Leg.ENTRY:
+            plan = replace(plan, stop_price=None, target_price=None)
+        return await self._inner.submit(plan, client_order_id)
+
+
+async def test_a_stop_of_our_own_does_not_wait_for_the_next_round(operator, until):
+    config = await operator.add_user("alice", ["signals.*.*"])
+    agent = Agent(config, "alice", wrap=Bare)
+
+    def stopped():
+        return [each for each in agent.journal.open_intents() if each.intent.plan.leg is Leg.STOP]
+
+    waited = []
+    async with running(agent, until), publishing(operator) as publish:
+        for count, ticker in enumerate(("AAPL", "MSFT", "TSLA"), start=1):
+            await publish(a_signal(ticker))
+            await until(lambda n=count: len(agent.journal.fills()) == n, what="it is held")
+            began = time.monotonic()
+            await until(lambda n=count: len(stopped()) == n, what="its stop works")
+            waited.append(time.monotonic() - began)
+    # A round comes every five seconds: three in a row are not met by chance.
+    assert max(waited) < 2.5
 
 
 async def test_a_position_is_closed_by_the_clock_while_no_signal_comes(operator, until):

@@ -57,6 +57,13 @@ def test_what_the_engine_does_not_name_it_does_not_hold(journal):
     assert held_now(journal)[0].as_dict(NOW)["engine_quantity"] == 0
 
 
+def test_a_word_from_before_the_last_fill_says_nothing_about_it(journal):
+    journal.write_snapshot(a_word())
+    journal.add_fills([bought(at=NOW + timedelta(seconds=1))])
+    row = held_now(journal)[0].as_dict(NOW + timedelta(seconds=2))
+    assert (row["engine_quantity"], row["price_age_s"]) == (None, None)
+
+
 def test_what_was_sold_is_not_shown_and_counts_as_realised(journal):
     journal.add_fills([bought(), bought(side=Side.SELL, leg=Leg.EXIT, price="6")])
     assert held_now(journal) == []

@@ -113,3 +113,11 @@ def test_the_config_names_whose_prices(tmp_path):
 def test_whose_prices_it_is_must_be_set_up_too(tmp_path):
     with pytest.raises(EngineUnusable):
         build_engine(a_config(tmp_path, engine=QUOTING), EngineContext(tmp_path, tmp_path, "alice", environ={}))
+
+
+async def test_an_engine_without_quotes_is_no_source_of_prices(tmp_path):
+    broker = Broker()
+    broker.capabilities = Capabilities
+    with pytest.raises(EngineUnusable, match="has no quotes"):
+        await paper_at(tmp_path, broker).start()
+    assert broker.calls == ["start", "close"]
