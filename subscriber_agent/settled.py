@@ -6,12 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-<<<<<<< HEAD
 from signal_contract.tracing import TRACEPARENT, trace_of
-from subscriber_agent.accounting.book import Fill, Position
-=======
 from subscriber_agent.accounting.book import Fill, Leg, Position
->>>>>>> engines
 from subscriber_agent.engines.engine import Account, Holding, Outcome
 from subscriber_agent.journal import OrderIntent, Stored
 from subscriber_agent.risk.decision import Decision, instant_text, text_of
