@@ -14,7 +14,8 @@ from signal_admin.audit import record
 from signal_admin.commit import Session, opened_session
 from signal_admin.desk import Desk
 from signal_admin.registry import User, read_user, write_user
-from signal_admin.reports import last_status
+from signal_admin.reports import Status, last_status
+from signal_admin.stored import Stored, message_at
 from signal_contract.errors import Conflict, ServerUnreachable, StreamMissing
 from signal_contract.link import Link
 from signal_contract.topology import API_PREFIX, STREAM, durable_name
@@ -80,6 +81,21 @@ def placed(position: int | None, source: Source, user: User, first: int, last: i
     return Placed(max(1, start), source, tuple(notes))
 
 
+def believed(status: Status, at_its_place: Stored | None) -> int | None:
+    """The position of a report; None when what lies there now (None: gone for its age) came after the report.
+
+    Then it speaks of another stream: a backup was restored, and its sequences were given again. Pure.
+    """
+    is_of_another = at_its_place is not None and at_its_place.at > status.stored_at
+    return None if is_of_another else status.status.position
+
+
+async def believed_position(link: Link, status: Status, last: int) -> int | None:
+    """The position of a report, held against the stream; `last` is its end. Raises a LinkError."""
+    place = min(status.status.position, last)
+    return believed(status, await message_at(link, STREAM, place) if place > 0 else None)
+
+
 async def planned_repair(desk: Desk, name: str, *, told: int | None, now: datetime) -> Repair:
     """What `repair` would do; changes nothing. `told` is the last sequence that the friend has, None: find it out.
 
@@ -123,21 +139,21 @@ async def _session(desk: Desk, name: str, now: datetime) -> AsyncIterator[tuple[
 
 async def _planned(link: Link, user: User, told: int | None) -> Repair:
     state = (await link.api(f"{API_PREFIX}.STREAM.INFO.{STREAM}"))["state"]
-    info = await read_durable(link, user.name)
+    info, last = await read_durable(link, user.name), int(state["last_seq"])
     pending = int(info.get("num_pending", 0)) if info is not None else None
     if info is not None and told is None:
         return Repair(user.name, is_there=True, pending=pending)
-    position, source = (told, Source.TOLD) if told is not None else (await _reported(link, user), Source.REPORT)
-    where = placed(position, source, user, int(state["first_seq"]), int(state["last_seq"]))
+    position, source = (told, Source.TOLD) if told is not None else (await _reported(link, user, last), Source.REPORT)
+    where = placed(position, source, user, int(state["first_seq"]), last)
     return Repair(user.name, is_there=info is not None, placed=where, pending=pending)
 
 
-async def _reported(link: Link, user: User) -> int | None:
+async def _reported(link: Link, user: User, last: int) -> int | None:
     try:
         status = await last_status(link, user)
     except StreamMissing:  # of a server from before there were reports
         return None
-    return status.status.position if status is not None else None
+    return await believed_position(link, status, last) if status is not None else None
 
 
 async def _made_again(session: Session, link: Link, user: User, where: Placed, *, is_there: bool) -> None:

@@ -21,8 +21,8 @@ from signal_admin.control import is_held_back, repeat_for
 from signal_admin.desk import Desk, open_desk
 from signal_admin.dial import dial
 from signal_admin.registry import User, all_users, registry_held
-from signal_admin.repair import Placed, Source, placed
-from signal_admin.reports import Status, last_statuses
+from signal_admin.repair import Placed, Source, believed_position, placed
+from signal_admin.reports import last_statuses
 from signal_contract.errors import ServerUnreachable, StreamMissing
 from signal_contract.link import Link
 from signal_contract.permissions import RoleName
@@ -63,12 +63,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the server has: the stream's sequences, consumer infos by name, and the last report of who has none."""
+    """What the server has: the stream's sequences, consumer infos by name, and where those who have none said to be."""
 
     first: int
     last: int
     durables: Mapping[str, Mapping[str, Any]]
-    statuses: Mapping[str, Status]
+    positions: Mapping[str, int]
 
 
 def ours(users: tuple[User, ...]) -> tuple[User, ...]:
@@ -91,9 +91,7 @@ def step_from(users: tuple[User, ...], settings: ScaleSettings, seen: Seen, *, m
 
 
 def _place(user: User, seen: Seen) -> Placed:
-    status = seen.statuses.get(user.name)
-    position = status.status.position if status is not None else None
-    return placed(position, Source.REPORT, user, seen.first, seen.last)
+    return placed(seen.positions.get(user.name), Source.REPORT, user, seen.first, seen.last)
 
 
 def _behind_acknowledged(user: User, info: Mapping[str, Any]) -> int:
@@ -113,9 +111,9 @@ async def brought_in_step(link: Link, desk: Desk, *, may_convert: bool = True) -
         return Step()
     durables = await read_durables(link)
     lost = tuple(user for user in ours(users) if durable_name(user.name) not in durables)
-    statuses = await _statuses(link, lost) if settings.memory_consumers_above is not None else {}
-    state = info["state"]
-    seen = Seen(int(state["first_seq"]), int(state["last_seq"]), durables, statuses)
+    first, last = int(info["state"]["first_seq"]), int(info["state"]["last_seq"])
+    positions = await _positions(link, lost, last) if settings.memory_consumers_above is not None else {}
+    seen = Seen(first, last, durables, positions)
     todo = step_from(users, settings, seen, may_convert=may_convert)
     if is_held_back(desk, tuple(each.user.name for each in todo.restores)):
         # What stands cannot be said to them again before the publisher's new key is in force.
@@ -124,11 +122,14 @@ async def brought_in_step(link: Link, desk: Desk, *, may_convert: bool = True) -
     return todo
 
 
-async def _statuses(link: Link, users: tuple[User, ...]) -> dict[str, Status]:
+async def _positions(link: Link, users: tuple[User, ...], last: int) -> dict[str, int]:
+    """Where they said to be, as far as that can be true of this stream."""
     try:
-        return await last_statuses(link, users)
+        statuses = await last_statuses(link, users)
     except StreamMissing:  # of a server from before there were reports
         return {}
+    found = {name: await believed_position(link, status, last) for name, status in statuses.items()}
+    return {name: position for name, position in found.items() if position is not None}
 
 
 def _is_the_one_of_before(desk: Desk, info: Mapping[str, Any]) -> bool:

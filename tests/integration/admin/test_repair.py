@@ -74,6 +74,17 @@ async def test_a_told_position_comes_before_the_reported_one(lost):
     assert (await info(lost, "alice"))["num_pending"] == 6
 
 
+@pytest.mark.parametrize("position", [7, 99])
+async def test_a_report_that_is_older_than_what_lies_at_its_place_is_of_another_stream(operator, position):
+    """A backup was restored: the sequences up to his position were given again, to signals that he has not seen."""
+    await operator.add_user("alice", ["signals.fda.*"])
+    await tell_position(operator, "alice", position)
+    await publish(operator, 10)
+    await (await operator.admin_link()).api("$JS.API.CONSUMER.DELETE.SIGNALS.sub_alice")
+    done = await repair(operator.up.desk, "alice", told=None, now=NOW)
+    assert (done.placed.start, done.placed.source) == (1, Source.REGISTRY)
+
+
 async def test_without_any_report_everything_since_the_beginning_comes_again_and_is_told(lost):
     done = await repair(lost.up.desk, "alice", told=None, now=NOW)
     assert done.placed.source is Source.REGISTRY

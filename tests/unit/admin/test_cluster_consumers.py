@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import pytest
 
@@ -23,8 +22,7 @@ def user(name="alice", start=1, **more):
 
 
 def seen(first=1, last=100, durables=None, positions=None):
-    statuses = {name: SimpleNamespace(status=SimpleNamespace(position=at)) for name, at in (positions or {}).items()}
-    return Seen(first, last, durables or {}, statuses)
+    return Seen(first, last, durables or {}, positions or {})
 
 
 def durable(floor, *, memory=False):
