@@ -15,7 +15,8 @@ def live_signal(found: Sorted) -> Stored | None:
     """The first signal of a batch, when nothing else in the batch has a say in it."""
     arrivals = [arrival for _, arrival in found.pairs]
     signals = sorted((each for each in arrivals if each.signal is not None), key=lambda each: each.stream_seq)
-    if not signals or any(each.control is not None for each in arrivals):
+    # A word of the operator, or a new key of the publisher: with that his flags may be others.
+    if not signals or any(each.signal is None and each.code is None for each in arrivals):
         return None
     ids = Counter(each.signal.signal_id for each in signals if each.signal is not None)
     first = signals[0]

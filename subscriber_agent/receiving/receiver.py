@@ -228,6 +228,7 @@ class Receiver:
             user=self._creds.user,
             verifier=lambda: rounds.keys.current,
         )
+        rounds.on_new_key = flags.look
         await flags.look()  # before anything is decided
         attendants = [
             self._watch.run(),

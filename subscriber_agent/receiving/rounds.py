@@ -102,6 +102,8 @@ class Rounds:
         self._is_cut = False
         self._behind_since: float | None = None
         self.keys = keys
+        # What only the new key opens must be known before the next decision: the operator's flags.
+        self.on_new_key: Callable[[], Awaitable[None]] | None = None
         self.gaps = Tracker.from_text(journal.meta(GAPS))
         self.pending: int | None = None
 
@@ -226,7 +228,9 @@ class Rounds:
             self._report("parked", {"seq": aside.stream_seq, "code": aside.code, "detail": aside.detail})
         for switch in found.keys.switches[len(self.keys.switches) :]:
             self._report("key_changed", {"seq": switch.stream_seq, "publisher_key": found.keys.current.public_key})
-        self.keys = found.keys
+        has_new_key, self.keys = found.keys is not self.keys, found.keys
+        if has_new_key and self.on_new_key is not None:
+            await self.on_new_key()
         aside_seqs = {each.stream_seq for each in kept.set_aside}
         controls = [each for each in kept.new if each.control is not None and each.stream_seq not in aside_seqs]
         for each in controls:

@@ -91,6 +91,16 @@ async def test_what_cannot_be_believed_leaves_the_last_known_flags_in_force(oper
     assert (agent.labels, agent.of("flags")) == (["REDUCING"], [])
 
 
+async def test_flags_that_a_new_key_signed_count_before_the_first_decision_too(operator):
+    """The agent was away while the publisher's key changed: it learns the key only from the stream."""
+    config = await operator.add_user("alice", ["signals.*.*"])
+    assert (await decided(config, operator, a_signal("AAPL"))).labels == ["FILLED"]
+    await rotate_publisher_key(operator.up.desk, now=datetime.now(UTC))
+    await flag(operator, "entries_percent", "0")
+    agent = await decided(config, operator, a_signal("MSFT"))
+    assert agent.labels == ["REDUCING"]
+
+
 async def test_flags_are_followed_while_the_agent_runs_also_past_a_change_of_the_publishers_key(operator, until):
     config = await operator.add_user("alice", ["signals.*.*"])
     agent = Agent(config, "alice")
