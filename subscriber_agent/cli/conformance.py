@@ -120,7 +120,7 @@ def _context(place: Place, kind: EngineKind, stack: contextlib.ExitStack, *, may
     """A place for the engine's files that is not the agent's, which must not trade there at the same time."""
     from subscriber_agent.identity.holding import held
 
-    context = place.context()
+    context = replace(place.context(), only_looks=not may_trade)
     if kind.kind == "paper":
         return replace(context, data=Path(stack.enter_context(tempfile.TemporaryDirectory())))
     if may_trade and kind.kind == place.config.engine.kind:

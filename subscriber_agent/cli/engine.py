@@ -160,7 +160,7 @@ def _made(place: Place, kind: EngineKind, stack: contextlib.ExitStack, *, is_che
     from subscriber_agent.identity.holding import held
 
     here = with_kind(place, kind)
-    context = here.context()
+    context = replace(here.context(), only_looks=True)
     if is_check and kind.kind == place.config.engine.kind:
         stack.enter_context(held(place.data, place.creds.user))
     elif is_check:

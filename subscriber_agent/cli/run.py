@@ -48,12 +48,17 @@ def run(
     address = address_of(place, metrics)
     engine = place.engine()
     read_creds(place.creds.path, role="subscriber", now=datetime.now(UTC))
-    with held(place.data, place.creds.user):
+    with held(place.data, place.creds.user, wait_s=_LOOKERS_S):
         gate = pass_gate(place, is_paper=engine.is_paper)
         running = _run(
             place, engine, gate, connect_timeout_s, until_drained, as_json=as_json, creds=creds, address=address
         )
         raise typer.Exit(asyncio.run(running))
+
+
+# A doctor holds the identity while it asks the engine, `status` and `metrics` for an instant: an agent that its service
+# starts just then must not end for good with ALREADY_RUNNING.
+_LOOKERS_S = 8.0
 
 
 def _now() -> datetime:

@@ -68,7 +68,7 @@ def _steps(machine: Machine, way: Way, *, has_canary: bool) -> dict[str, Step]:
         "D21": Step(way.waiting_counted),
         "D22": Step(machine.backlog_counted),
         "D23": Step(machine.latches_read),
-        "D24": Step(engine, 5.0),
+        "D24": Step(engine, 6.5),
         "D25": Step(machine.calendar_looked_at),
         "D26": Step(versions_read),
     }

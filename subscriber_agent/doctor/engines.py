@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from signal_contract.doctor.finding import Verdict, fail, ok, warn
-from signal_contract.errors import CatalystError
+from signal_contract.errors import AlreadyRunning, CatalystError
 from subscriber_agent.engines.context import EngineContext
 from subscriber_agent.engines.engine import Engine
 from subscriber_agent.engines.registry import build_engine
+from subscriber_agent.identity.holding import LOCK_FILE, held
 from subscriber_agent.settings.live import check_engine_fits
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 _SLOW_S = 2.0
 # Below the time that the doctor gives to the check.
-_ASK_S = 4.0
+_ASK_S, _CLOSE_S = 4.0, 2.0
 # An agent asks every few seconds; after this long the engine is not silent by chance.
 _SILENT_S = 120.0
 
@@ -45,17 +47,19 @@ async def engine_facts(machine: Machine) -> EngineFacts:
     stream may be had once. Raises ConfigInvalid where mode and engine do not go together, EngineUnusable and others.
     """
     config = machine.settings
-    context = EngineContext(
-        machine.folder or machine.config_file.parent, machine.config_file.absolute().parent, "doctor"
-    )
+    data = machine.folder or machine.config_file.parent
+    context = EngineContext(data, machine.config_file.absolute().parent, "doctor", only_looks=True)
     engine = build_engine(config, context)
     check_engine_fits(config, engine=engine.name, is_paper=engine.is_paper)
-    if machine.is_running():
-        return _as_the_agent_heard(machine, engine)
-    if config.engine.kind == "paper":
+    if config.engine.kind == "paper" and not machine.is_running():
         # Its account is a file, which the first `run` makes; to open it here would be to make it.
         return EngineFacts(engine.name, is_paper=True)
-    return await _asked(engine)
+    try:
+        # Held, not looked at: an agent that starts meanwhile waits for us. Where none ever ran, nothing is made.
+        with held(data, "doctor") if (data / LOCK_FILE).exists() else contextlib.nullcontext():
+            return await _asked(engine)
+    except AlreadyRunning:
+        return _as_the_agent_heard(machine, engine)
 
 
 def _as_the_agent_heard(machine: Machine, engine: Engine) -> EngineFacts:
@@ -81,8 +85,15 @@ async def _asked(engine: Engine) -> EngineFacts:
     except Exception as error:  # noqa: BLE001  # whatever a broker's library throws
         return EngineFacts(engine.name, engine.is_paper, trouble=f"{type(error).__name__}: {error}"[:200])
     finally:
-        await engine.close()
+        await _closed(engine)
     return EngineFacts(engine.name, engine.is_paper, time.monotonic() - began, is_blocked=account.is_blocked)
+
+
+async def _closed(engine: Engine) -> None:
+    """Let the engine go; whatever it does then is no finding, and no reason to wait."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(_CLOSE_S):
+            await engine.close()
 
 
 def judged_engine(facts: EngineFacts) -> Verdict:

@@ -18,13 +18,17 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class EngineContext:
-    """`data` is this identity's own directory (0700), `home` the config's, which relative paths start from."""
+    """`data` is this identity's own directory (0700), `home` the config's, which relative paths start from.
+
+    `only_looks`: whoever asks is no agent; the engine must do nothing of its own accord, such as withdrawing orders.
+    """
 
     data: Path
     home: Path
     user: str
     clock: Callable[[], datetime] = _now
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    only_looks: bool = False
 
     def path(self, name: Path) -> Path:
         """A path of the config, absolute."""

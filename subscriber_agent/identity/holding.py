@@ -14,15 +14,16 @@ LOCK_FILE = "agent.lock"
 
 
 @contextmanager
-def held(data: Path, user: str) -> Iterator[None]:
+def held(data: Path, user: str, *, wait_s: float = 0) -> Iterator[None]:
     """Hold this identity: two agents on one durable would split its signals between them.
 
-    Makes the directory where it is missing. Raises AlreadyRunning or StorageFailed.
+    `wait_s`: whoever only looks at the lock, or asks the engine, has it for a moment. Makes the directory where it is
+    missing. Raises AlreadyRunning or StorageFailed.
     """
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = filelock.FileLock(data / LOCK_FILE, mode=0o600)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait_s)
     except filelock.Timeout as error:
         raise AlreadyRunning(f"another agent runs as {user} with {data}") from error
     except OSError as error:

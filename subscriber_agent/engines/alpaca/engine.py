@@ -82,6 +82,7 @@ class AlpacaEngine:
         self._symbols: dict[str, tuple[float, Symbol]] = {}
         self._trades: dict[str, tuple[float, datetime | None]] = {}
         self._watching: asyncio.Task[None] | None = None
+        self._only_looks = context.only_looks
 
     @property
     def is_paper(self) -> bool:
@@ -117,7 +118,8 @@ class AlpacaEngine:
                 await self._lines[0].run(lambda calls: calls.get("/clock"), limit_s=READ_S)
         except (*_FAULTS, TimeoutError) as error:
             _log.warning("Alpaca does not answer at the start, and is asked again later: %s", error)
-        self._watching = asyncio.create_task(self._day_end.run(), name="alpaca-day-end")
+        if not self._only_looks:
+            self._watching = asyncio.create_task(self._day_end.run(), name="alpaca-day-end")
 
     async def close(self) -> None:
         """Stop watching and let go of the connections; orders stay."""

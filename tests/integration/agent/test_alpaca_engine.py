@@ -101,11 +101,13 @@ async def start(alpaca: StandIn, clock: Clock, tmp_path: Path) -> AsyncIterator[
         await engine.close()
 
 
-def engine_for(alpaca: StandIn, clock: Clock, tmp_path: Path, **values: Any) -> AlpacaEngine:
+def engine_for(
+    alpaca: StandIn, clock: Clock, tmp_path: Path, *, only_looks: bool = False, **values: Any
+) -> AlpacaEngine:
     settings = AlpacaSettings(
         **{"trading_url": alpaca.url, "data_url": alpaca.url, "timeout_s": "0.5", "settle_s": "0", **values}
     )
-    context = EngineContext(tmp_path, tmp_path, "alice", clock, {})
+    context = EngineContext(tmp_path, tmp_path, "alice", clock, {}, only_looks)
     return AlpacaEngine(settings, AlpacaKeys(KEY_ID, SECRET), context, beats=FAST)
 
 
@@ -473,6 +475,19 @@ async def test_an_entry_of_an_earlier_day_is_withdrawn_at_the_start(
     clock.now = NEXT_DAY
     await start()
     await until(lambda: alpaca.order(ENTRY_ID)["status"] == "canceled", what="the entry is withdrawn")
+
+
+async def test_who_only_looks_withdraws_nothing(start: Start, alpaca: StandIn, clock: Clock, tmp_path: Path) -> None:
+    """`doctor` and `engine show --check` start the engine as well: that must not touch an order."""
+    alpaca.fills_at_once = False
+    await (await start()).submit(ENTRY, ENTRY_ID)
+    alpaca.order(ENTRY_ID)["submitted_at"] = "2026-03-02T15:00:00.123456789Z"
+    clock.now = NEXT_DAY
+    looking = engine_for(alpaca, clock, tmp_path, only_looks=True)
+    await looking.start()
+    assert looking._watching is None
+    await looking.close()
+    assert alpaca.order(ENTRY_ID)["status"] == "new"
 
 
 async def test_the_stop_of_a_filled_entry_outlives_its_day(start: Start, alpaca: StandIn, clock: Clock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from publisher.settings import read_settings
 from signal_admin.actions import revoke
 from signal_contract.creds import claims_of, read_creds
 from signal_contract.doctor.finding import Finding, Grade
-from signal_contract.errors import DurableMissing
+from signal_contract.errors import AlreadyRunning, DurableMissing
 from subscriber_agent.doctor.checks import examine_agent
 from subscriber_agent.doctor.local import Machine
 from subscriber_agent.doctor.remote import Way
+from subscriber_agent.identity.holding import held
 from subscriber_agent.journal import Journal
 from subscriber_agent.settings.config import load_config
 
@@ -272,3 +274,24 @@ async def test_what_is_forbidden_and_works_is_a_failure_and_still_without_effect
     assert "publish $JS.API.CONSUMER.LIST.SIGNALS" in verdict.facts["allowed"]
     assert "publish control.all.notice" in verdict.facts["allowed"]
     assert (await way.link.api("$JS.API.STREAM.INFO.SIGNALS"))["state"]["last_seq"] == 0
+
+
+async def test_while_the_engine_is_asked_no_agent_can_start_beside_it(operator, alice, tmp_path, until):
+    """Two programs at one engine: the doctor's and the agent's. It holds the identity as long as it asks."""
+    settings = load_config(alice)
+    creds = read_creds(settings.creds, role="subscriber")
+    data = settings.data_dir(creds.user, creds.account)
+    with held(data, "alice"):
+        pass  # an agent has run here
+    program = tmp_path / "slow_engine.py"
+    program.write_text("import pathlib, sys, time\npathlib.Path('asked').touch()\ntime.sleep(30)\n")
+    command = {"argv": [sys.executable, "-I", "-S", str(program)], "is_paper": True}
+    changed(alice, engine={"kind": "command", "command": command})
+    looking = asyncio.create_task(examined(alice, only=("D24",)))
+    places = (tmp_path, data, alice.parent)
+    await until(lambda: any((each / "asked").exists() for each in places), what="the program runs")
+    with pytest.raises(AlreadyRunning), held(data, "alice"):
+        pass
+    assert (await looking)["D24"].grade is Grade.FAIL
+    with held(data, "alice"):
+        pass
