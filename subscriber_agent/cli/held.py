@@ -92,17 +92,22 @@ def held_now(journal: JournalReader) -> list[Held]:
     from subscriber_agent.own_book import OwnBook
 
     own, word = OwnBook(journal).positions(), journal.snapshot()
-    theirs = {} if word is None else {each.ticker: each for each in word.holdings if each.quantity != 0}
     filled_at = {each.ticker: each.at for each in journal.fills()}
     stops = [each for each in journal.protections() if each.is_open]
     his_own = left_alone(journal)
+
+    def word_at(ticker: str) -> datetime | None:
+        # A word from before the last fill says nothing about what is held since.
+        return None if word is None or word.at < filled_at.get(ticker, word.at) else word.at
+
+    said = () if word is None else word.holdings
+    theirs = {each.ticker: each for each in said if each.quantity != 0 and word_at(each.ticker) is not None}
     return [
         Held(
             ticker,
             own.get(ticker),
-            None if word is None or word.at < filled_at.get(ticker, word.at) else theirs.get(ticker),
-            # A word from before the last fill says nothing about what is held since.
-            None if word is None or word.at < filled_at.get(ticker, word.at) else word.at,
+            theirs.get(ticker),
+            word_at(ticker),
             tuple(each for each in stops if each.ticker == ticker),
             ticker in his_own,
         )

@@ -141,7 +141,13 @@ class AccountReader:
 
     def _last_engine(self) -> str:
         last = self.snapshot()
-        return "paper" if last is None else last.engine
+        if last is not None:
+            return last.engine
+        # Before its first word: the engine that the last start made ready, else the one that earlier versions knew.
+        bound = self._db.rows(
+            "SELECT json_extract(value, '$.engine') FROM meta WHERE key = 'engine_bound' AND value <> ''"
+        )
+        return str(bound[0][0]) if bound else "paper"
 
 
 class AccountWriter(AccountReader):

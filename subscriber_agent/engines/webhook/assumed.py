@@ -24,7 +24,7 @@ from subscriber_agent.risk.decision import OrderPlan, instant_text, text_of
 ASSUMED = "assumed: the receiver does not report fills"
 NOBODY_KNOWS = (
     "it is not known whether the receiver got this order, and it cannot be asked: look at your broker, then run "
-    "`subscriber-agent reconcile`"
+    "`subscriber-agent engine settle`"
 )
 
 

@@ -129,7 +129,7 @@ async def test_two_calls_with_one_id_at_the_same_moment_post_once(tmp_path):
         pytest.param(writes(b"HTTP/1.1 200 OK\r\nContent-Le"), OutcomeState.UNKNOWN, "broker", id="half-an-answer"),
         pytest.param(writes(b"no http\r\n\r\n"), OutcomeState.UNKNOWN, "broker", id="garbage"),
         pytest.param(replies(200, b" " * 1_000_001), OutcomeState.UNKNOWN, "broker", id="too-long"),
-        pytest.param(hangs, OutcomeState.UNKNOWN, "subscriber-agent reconcile", id="hangs"),
+        pytest.param(hangs, OutcomeState.UNKNOWN, "subscriber-agent engine settle", id="hangs"),
     ],
 )
 async def test_what_a_reply_means_is_kept_over_a_restart(tmp_path, fault, state, says):

@@ -1,13 +1,14 @@
 """Shares in the agent's log belong to one account at one engine: another engine never trades for them."""
 
 import pytest
-from agent_samples import D, a_position, a_signal
+from agent_samples import NOW, D, a_position, a_signal
 from desk_samples import Broker, Paper, Watched
 
 from signal_contract.errors import EngineUnusable, StorageFailed
 from subscriber_agent.accounting.book import Leg
 from subscriber_agent.bound import Bound, bind, bound_to, check_bound, leave, what_is_left
 from subscriber_agent.journal import Journal
+from subscriber_agent.risk.breaker import Breaker
 from subscriber_agent.risk.protection import ProtectionState
 
 PAPER = Bound("paper", is_paper=True)
@@ -98,3 +99,10 @@ def test_a_note_that_cannot_be_read_stops_the_start(journal):
     journal.set_meta("engine_bound", '{"engine": 1}')
     with pytest.raises(StorageFailed):
         bind(journal, Paper())
+
+
+def test_before_its_first_word_the_breaker_is_that_of_the_engine_that_was_made_ready(journal):
+    broker = Broker()
+    bind(journal, broker)
+    journal.set_breaker(Breaker().failed(NOW), broker.name)
+    assert journal.breaker().failures == 1

@@ -74,7 +74,9 @@ def test_list_works_without_a_config_and_says_how_to_install(tmp_path):
     assert alpaca["install"] == 'pip install "catalyst-signals[alpaca]"'
 
 
-def test_list_finds_plugins_without_importing_them(tmp_path, plugin):
+def test_list_finds_plugins_without_importing_them(plugin, monkeypatch):
+    # Another test of this process may have used it.
+    monkeypatch.delitem(sys.modules, "notebook_engine", raising=False)
     (found,) = [each for each in answer(engine_app, "list")["plugins"] if each["name"] == "notebook"]
     assert found == {"name": "notebook", "value": "notebook_engine:make", "package": "notebook-engine"}
     assert "notebook_engine" not in sys.modules

@@ -64,6 +64,13 @@ def test_a_word_from_before_the_last_fill_says_nothing_about_it(journal):
     assert (row["engine_quantity"], row["price_age_s"]) == (None, None)
 
 
+def test_what_was_just_sold_is_not_shown_by_a_word_from_before(journal):
+    journal.add_fills([bought()])
+    journal.write_snapshot(a_word(Holding("AAPL", D(100), D(5), D(6))))
+    journal.add_fills([bought(side=Side.SELL, leg=Leg.EXIT, at=NOW + timedelta(seconds=1))])
+    assert held_now(journal) == []
+
+
 def test_what_was_sold_is_not_shown_and_counts_as_realised(journal):
     journal.add_fills([bought(), bought(side=Side.SELL, leg=Leg.EXIT, price="6")])
     assert held_now(journal) == []
