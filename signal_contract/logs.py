@@ -28,6 +28,11 @@ class LogFormat(StrEnum):
 class _TextFormatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # the name is logging's
+        # A stranger's text must not begin a line that looks like one of ours, nor move the reader's cursor.
+        line = super().formatMessage(record)
+        return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
+
     def format(self, record: logging.LogRecord) -> str:
         return redacted(super().format(record))
 

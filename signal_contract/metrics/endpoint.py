@@ -6,6 +6,7 @@ a stranger can read it through the friend's own browser.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import socket
@@ -14,7 +15,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from signal_contract.errors import CatalystError, ConfigInvalid, Conflict
 from signal_contract.metrics.exposition import CONTENT_TYPE, check_installed
@@ -26,6 +27,8 @@ PATH = "/metrics"
 _CLIENT_TIMEOUT_S = 5.0
 _STOP_TIMEOUT_S = 2.0
 _POLL_S = 0.1  # how soon a stop is heard
+# Readers at once; each takes a thread and a file of a process that trades. One more ends the oldest.
+MAX_READERS = 16
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Page = Callable[[], bytes]
@@ -105,6 +108,25 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
+
+    def __init__(self, where: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(where, handler)
+        self._readers: dict[socket.socket, None] = {}
+        self._turn = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._turn:
+            self._readers[request] = None
+            oldest = next(iter(self._readers)) if len(self._readers) > MAX_READERS else None
+        if oldest is not None:
+            with contextlib.suppress(OSError):  # it went by itself
+                oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._turn:
+            self._readers.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
         # A reader that hangs up is no news; the standard library would print a traceback.

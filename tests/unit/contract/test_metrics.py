@@ -3,7 +3,9 @@
 import http.client
 import re
 import socket
-from contextlib import closing
+import threading
+import time
+from contextlib import ExitStack, closing
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -11,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from signal_contract.errors import ConfigInvalid, Conflict, StorageFailed
 from signal_contract.metrics import words
 from signal_contract.metrics.agent_table import AGENT_METRICS
-from signal_contract.metrics.endpoint import Address, Endpoint, address_from
+from signal_contract.metrics.endpoint import MAX_READERS, Address, Endpoint, address_from
 from signal_contract.metrics.exposition import page
 from signal_contract.metrics.operator_table import OPERATOR_METRICS
 from signal_contract.metrics.samples import Sample, Tallies, checked, one_of
@@ -207,3 +209,17 @@ def test_a_port_that_is_taken_is_told():
         taken.listen()
         with pytest.raises(Conflict, match="cannot be shown"):
             Endpoint.start(Address("127.0.0.1", taken.getsockname()[1]), lambda: b"")
+
+
+def test_readers_who_never_ask_cost_few_threads_and_keep_nobody_out():
+    def of_readers():
+        return [each for each in threading.enumerate() if "process_request_thread" in each.name]
+
+    with closing(Endpoint.start(Address("127.0.0.1", 0), lambda: b"page")) as endpoint, ExitStack() as stack:
+        for _ in range(100):
+            idle = stack.enter_context(socket.create_connection((endpoint.address.host, endpoint.address.port)))
+            idle.send(b"GET /met")
+        assert got(endpoint) == (200, b"page")
+        deadline = time.monotonic() + 2
+        while len(of_readers()) > MAX_READERS:
+            assert time.monotonic() < deadline, "the threads of those who were ended have ended"

@@ -126,3 +126,9 @@ def test_text_logs_lose_their_secrets_too(capsys):
     set_up_logs()
     logging.getLogger("catalyst").warning("using %s", SEED_TEXT)
     assert capsys.readouterr().err.endswith(f"WARNING catalyst: using {REMOVED}\n")
+
+
+def test_a_strangers_text_stays_on_its_line_in_text_logs(capsys):
+    set_up_logs()
+    logging.getLogger("catalyst").warning("the server said %s", "no\n2026-01-01T00:00:00Z INFO x: all is well\x1b[2J")
+    assert capsys.readouterr().err.endswith(r"said no\n2026-01-01T00:00:00Z INFO x: all is well\x1b[2J" + "\n")
