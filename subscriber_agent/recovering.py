@@ -99,10 +99,20 @@ class Recovering:
                 return Recovered(intent, await self._exiting.submit(intent, rules), is_handed_over_now=True)
             outcome = Outcome(OutcomeState.ABANDONED, detail=f"never handed over, and refused now: {objection}")
         outcome = await self._cancelled_if_due(intent, outcome, rules)
+        self._tell_if_slow(intent, outcome)
         is_news = outcome != row.outcome
         if is_news:
             await self._handover.keep(intent, outcome, rules)
         return Recovered(intent, outcome, is_handed_over_now=False, is_news=is_news)
+
+    def _tell_if_slow(self, intent: OrderIntent, outcome: Outcome) -> None:
+        """Say once that an exit does not come about: its stop was let go for it, and nothing else closes the shares."""
+        is_slow = abs(self._clock() - intent.created_at) >= WAIT and not outcome.state.is_final
+        if intent.plan.leg is not Leg.EXIT or not is_slow or intent.order_id in self._told:
+            return
+        self._told.add(intent.order_id)
+        reason = f"not filled within {WAIT.seconds} s, and no stop protects it meanwhile: look at your broker"
+        self._tell("exit_waits", {"order_id": intent.order_id, "ticker": intent.plan.ticker, "reason": reason})
 
     async def _cancelled_if_due(self, intent: OrderIntent, outcome: Outcome, rules: Rules) -> Outcome:
         """What the engine says after a cancel, when the entry must not fill any more; else what it said before."""

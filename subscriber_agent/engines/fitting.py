@@ -18,6 +18,10 @@ def objection(plan: OrderPlan, can: Capabilities) -> str | None:
         (plan.quantity != plan.quantity.to_integral_value() and not can.fractions, "it takes whole shares only"),
         (is_entry and plan.side is Side.SELL and not can.shorts, "it sells nothing short"),
         (is_entry and plan.stop_price is not None and not can.can_protect, "nothing could hold or watch the stop"),
+        (
+            is_entry and plan.stop_price is not None and can.brackets and not can.cancels,
+            "it lets go of no stop",
+        ),
         (plan.extended_hours and not can.extended_hours, "it trades in the regular session only"),
         (plan.order_type is OrderType.LIMIT and not can.limits, "it takes no limit orders"),
         (plan.order_type is OrderType.LIMIT and plan.limit_price is None, "a limit order without its price"),

@@ -129,7 +129,8 @@ async def test_without_anybody_who_can_hold_a_stop_the_position_is_closed_and_ev
 
 
 async def test_an_engine_that_cancels_nothing_gets_no_second_stop_beside_a_part_of_one(journal):
-    watched = await holding(journal, can=Capabilities(cancels=False, stop_orders=True))
+    watched = await holding(journal, can=Capabilities(stop_orders=True))
+    watched.engine.can = Capabilities(cancels=False, stop_orders=True)  # no entry would have gone to it like this
     stop = watched.engine.order_of(Leg.ENTRY).legs[Leg.STOP]
     watched.engine.order_of(Leg.ENTRY).legs = {Leg.STOP: stop}
     stop.plan = type(stop.plan).from_dict({**stop.plan.as_dict(), "quantity": "60"})
@@ -314,6 +315,25 @@ async def test_a_stop_that_cannot_be_let_go_holds_the_exit_back_and_is_tried_aga
     watched.engine.keeps_legs = False
     await tended(watched)
     assert (watched.engine.held(), journal.open_intents()) == ({}, [])
+
+
+async def test_an_exit_that_does_not_fill_within_a_minute_is_told_once(journal):
+    watched = await holding(journal)
+    watched.engine.fills_now = 0
+    assert await watched.settled(a_close()) == ["ACCEPTED"]
+    await tended(watched)
+    assert watched.of("exit_waits") == []
+    watched.clock.passes(61)
+    await tended(watched)
+    await tended(watched)
+    (told,) = watched.of("exit_waits")
+    assert told["reason"].startswith("not filled within 60 s")
+
+
+async def test_no_entry_goes_to_an_engine_that_could_not_let_go_of_its_stop(journal):
+    watched = Watched(journal, Broker(can=Capabilities(cancels=False)))
+    assert await watched.settled(a_signal()) == ["REJECTED"]
+    assert watched.engine.handed_over == []
 
 
 async def test_a_rejected_close_gets_its_stop_back_and_is_tried_again_every_minute(journal):
