@@ -66,6 +66,7 @@ def _standing(place: Place, journal: Journal, now: datetime) -> dict[str, Any]:
     from subscriber_agent.accounting.calendar import NYSE
     from subscriber_agent.accounting.standing import usages
     from subscriber_agent.cli.status import trading_now
+    from subscriber_agent.flags import FLAGS, known_from
 
     limits, breaker = place.config.risk, journal.breaker()
     book = book_now(journal, place.config, now)
@@ -78,6 +79,7 @@ def _standing(place: Place, journal: Journal, now: datetime) -> dict[str, Any]:
         "limits": [_usage_dict(each) for each in found],
         "holds": holds_now(journal, place.config, now),
         "trading": trading_now(journal),
+        "flags": list(known_from(journal.meta(FLAGS)).held.reasons),
         "engine": {"state": breaker.health(limits, now).value, "failures": breaker.failures},
         "session": {**session_now(now), "allowed": [each.value for each in limits.sessions]},
     }
@@ -114,6 +116,7 @@ def _render(out: Console, data: dict[str, Any]) -> None:
         f"\nequity {usd(data['equity_usd'])} USD, mode {data['mode']}, engine {engine['state']}",
         f"session {session['now'] or 'unknown'} (you trade {', '.join(session['allowed']) or 'none'}), opens {opens}",
         f"trading {'; '.join(states)}",
+        *(f"the operator's flag holds back: {each}" for each in data["flags"]),
         *(f"entries stopped: {hold_line(each)}" for each in data["holds"]),
     ]
     out.print("\n".join(lines), markup=False)

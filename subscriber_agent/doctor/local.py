@@ -21,6 +21,7 @@ from subscriber_agent.accounting.calendar import NYSE
 from subscriber_agent.accounting.ledger_keeper import LedgerKeeper
 from subscriber_agent.accounting.standing import holds
 from subscriber_agent.doctor.judging import Backlog, Beat, judged_backlog, judged_calendar, judged_latches
+from subscriber_agent.flags import FLAGS, known_from
 from subscriber_agent.identity.holding import LOCK_FILE
 from subscriber_agent.journal import Journal
 from subscriber_agent.journal.examining import LARGEST_READ_BYTES, first_damage
@@ -172,7 +173,8 @@ class Machine:
         """D23."""
         with self.journal() as journal:
             found = {name: journal.latch(name) for name in (LOCAL_LATCH, OPERATOR_LATCH, OPERATOR_USER_LATCH)}
-            held = self._holds(journal)
+            flags = known_from(journal.meta(FLAGS)).held.reasons
+            held = [*(f"the operator's flag {each}" for each in flags), *self._holds(journal)]
         set_ = {name: (each.value, each.reason) for name, each in found.items() if each is not None}
         return judged_latches(set_, held)
 

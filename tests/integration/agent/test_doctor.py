@@ -16,6 +16,7 @@ from live_agent import Agent, a_signal, publishing, running
 from publisher.service import SignalPublisher
 from publisher.settings import read_settings
 from signal_admin.actions import revoke
+from signal_admin.flags.bucket import apply, change_from
 from signal_contract.creds import claims_of, read_creds
 from signal_contract.doctor.finding import Finding, Grade
 from signal_contract.errors import AlreadyRunning, DurableMissing
@@ -274,6 +275,15 @@ async def test_what_is_forbidden_and_works_is_a_failure_and_still_without_effect
     assert "publish $JS.API.CONSUMER.LIST.SIGNALS" in verdict.facts["allowed"]
     assert "publish control.all.notice" in verdict.facts["allowed"]
     assert (await way.link.api("$JS.API.STREAM.INFO.SIGNALS"))["state"]["last_seq"] == 0
+
+
+async def test_a_flag_that_holds_entries_back_is_named(operator, alice, until):
+    desk = operator.up.desk
+    await apply(desk, change_from(desk, "entries_percent", "0"), now=datetime.now(UTC))
+    agent = Agent(alice, "alice")
+    async with running(agent, until):
+        found = (await examined(alice, only=("D23",)))["D23"]
+    assert (found.grade, found.message) == (Grade.WARN, "the operator's flag entries_percent 0")
 
 
 async def test_while_the_engine_is_asked_no_agent_can_start_beside_it(operator, alice, tmp_path, until):
