@@ -30,10 +30,14 @@ async def outlast(
     looked_after: Callable[[LinkError], Awaitable[int]],
     stop: asyncio.Event,
     report: Callable[[str, dict[str, Any]], None],
+    *,
+    was_connected: Callable[[], bool] = lambda: False,
+    again_s: float = _AGAIN_S,
 ) -> None:
     """Receive until `stop`; after a failure go on as the module's table says. Raises the failure in the end.
 
-    `looked_after` says how many tickers need this process in spite of that failure; 0 ends it.
+    `looked_after` says how many tickers need this process in spite of that failure; 0 ends it. `was_connected`: whether
+    the last try had a connection; its end is then told again, or a watchdog would take the waiting for a fault.
     """
     failure: LinkError | None = None
     while not stop.is_set():
@@ -48,9 +52,9 @@ async def outlast(
         count = await looked_after(failure)
         if not count:
             raise failure
-        if type(before) is not type(failure):
+        if was_connected() or type(before) is not type(failure):
             report("not_connected", _facts(failure, count))
-        await paused(stop, _AGAIN_S)
+        await paused(stop, again_s)
     if failure is not None and not isinstance(failure, _MENDABLE):
         raise failure
     return None

@@ -106,6 +106,7 @@ class Worker:
         self._rhythm = Rhythm(watch_s=float(config.engine.watch_s))
         self._unnoted: AgentConfig | None = config
         self._fills_told = 0
+        self._was_connected = False
 
     async def run(self, stop: asyncio.Event, *, connect_timeout_s: float, until_drained: bool = False) -> None:
         """Work until `stop` is set; with `until_drained` it is set here, once the backlog is decided.
@@ -140,9 +141,14 @@ class Worker:
             return await self._disk.run(needing_us, self._journal, failure) if may_wait else 0
 
         def receive() -> Awaitable[None]:
+            self._was_connected = False
             return self._receiver.run(stop, connect_timeout_s=connect_timeout_s)
 
-        await outlast(receive, looked_after, stop, self._report)
+        await outlast(receive, looked_after, stop, self._report, was_connected=self._had_connection)
+
+    def _had_connection(self) -> bool:
+        was, self._was_connected = self._was_connected, False
+        return was
 
     def _take(self, config: AgentConfig) -> None:
         self._desk.take(config)
@@ -151,6 +157,7 @@ class Worker:
 
     def _received(self, event: str, facts: dict[str, Any]) -> None:
         """What the receiver tells; while it was cut off, the account may have changed by other hands."""
+        self._was_connected |= event == "connected"
         if event == "reconnected":
             self._reconciling.ask()
         self._report(event, facts)
