@@ -19,12 +19,19 @@ _BLOCK_BYTES = 1 << 20
 @contextmanager
 def created(path: Path) -> Iterator[IO[bytes]]:
     """A new file, 0600, synced at the end; raises FileExistsError or another OSError."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_private(path.parent)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     with os.fdopen(handle, "w+b") as file:
         yield file
         file.flush()
         os.fsync(file.fileno())
+
+
+def _make_private(folder: Path) -> None:
+    """The folder with all above it that are missing, each 0700: `parents=True` gives those the umask's mode."""
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from signal_admin.backup.manifest import (
     path_checked,
 )
 from signal_admin.backup.outbox_copy import Confirmed, confirmed, copy_database, waiting_count
-from signal_admin.backup.private_files import digest_of
+from signal_admin.backup.private_files import created, digest_of
 from signal_admin.backup.stream_checks import AuditLog, Message, Order, Signatures, outbox_findings
 from signal_contract.announce import ANNOUNCE_SUBJECT, Announcement, announcement_bytes
 from signal_contract.errors import Conflict, InputError, NotFound, SchemaTooNew, SignatureInvalid, StorageFailed
@@ -376,3 +376,11 @@ def test_a_durable_that_fell_back_fails_and_one_that_is_missing_or_strange_is_to
     assert "FAIL" in levels(durable_findings({"sub_alice": place(5, 7)}, ["alice"], before, first=1, last=10))
     found = durable_findings({"sub_bob": place(5, 7)}, ["alice"], (), first=1, last=10)
     assert [each.level.value for each in found] == ["OK", "OK", "WARN", "WARN"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes of POSIX")
+def test_every_folder_on_the_way_to_a_private_file_is_private(tmp_path):
+    with created(tmp_path / "users" / "alice" / "alice.creds") as file:
+        file.write(b"x")
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.rglob("*")}
+    assert modes == {"users": "0o700", "alice": "0o700", "alice.creds": "0o600"}
