@@ -31,8 +31,9 @@ MAX_CHARACTERS = 10_000
 
 
 def redacted(text: str) -> str:
-    """The text without secrets, and with an end."""
+    """The text without secrets, with an end, and without what UTF-8 cannot say: logging would print that raw."""
     short = text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]}…"
+    short = short.encode("utf-8", "backslashreplace").decode()
     return _NAMED.sub(lambda found: f"{found[1]}{REMOVED}", _SHAPES.sub(REMOVED, short))
 
 

@@ -132,3 +132,10 @@ def test_a_strangers_text_stays_on_its_line_in_text_logs(capsys):
     set_up_logs()
     logging.getLogger("catalyst").warning("the server said %s", "no\n2026-01-01T00:00:00Z INFO x: all is well\x1b[2J")
     assert capsys.readouterr().err.endswith(r"said no\n2026-01-01T00:00:00Z INFO x: all is well\x1b[2J" + "\n")
+
+
+def test_what_utf_8_cannot_say_does_not_lose_the_line_nor_print_it_raw(lines):
+    set_up_logs(log_format=LogFormat.JSON)
+    logging.getLogger("catalyst").warning("file %s of %s", "\udcff.yaml", SEED_TEXT)
+    (found,) = lines()
+    assert found["message"] == rf"file \udcff.yaml of {REMOVED}"
