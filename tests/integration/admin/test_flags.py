@@ -210,3 +210,28 @@ async def test_what_was_kept_and_not_sent_goes_out_at_the_next_start(data_dir, s
         assert await is_published(await again.admin_link(), read_kept(desk), read_vault(desk.vault).signer.verifier)
     finally:
         await again.stop()
+
+
+@pytest.mark.parametrize("role", ["monitor", "auditor"])
+@pytest.mark.parametrize("carrier", ["WATCH.STREAM.INFO.SIGNALS", "WATCH.STREAM.INFO.AUDIT", "WATCH.DIRECT.GET.AUDIT"])
+async def test_no_answer_to_who_looks_on_reaches_the_flags_or_a_snapshot(operator, role, carrier):
+    await flag(operator, "entries_percent", "50")
+    before, link = await stored(operator), await operator.link(role)
+    for target in (FLAGS_SUBJECT, f"$JS.API.STREAM.DELETE.{FLAGS_STREAM}", "$JS.API.STREAM.SNAPSHOT.SIGNALS"):
+        for body in (b"", b'{"seq":1,"batch":5}'):
+            await link.publish(carrier, body, reply=target)
+    await link.flush()
+    assert await stored(operator) == before
+
+
+@pytest.mark.parametrize("role", ["publisher", "monitor", "auditor", "system"])
+@pytest.mark.parametrize(
+    "subject", ["FEED.FLAGS", f"WATCH.DIRECT.GET.{FLAGS_STREAM}", f"{DIRECT}.{FLAGS_SUBJECT}", DIRECT]
+)
+async def test_only_friends_have_the_export_of_the_flags(operator, role, subject, until):
+    notices = []
+    link = await operator.link(role, notices.append)
+    await link.publish(subject, b"", reply=link.new_inbox())
+    await link.publish("$JS.SNAPSHOT.ACK.SIGNALS.x.y", b"")
+    await link.flush()
+    await until(lambda: sum(each.event is LinkEvent.DENIED for each in notices) == 2, what="both are denied")
