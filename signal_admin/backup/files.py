@@ -17,9 +17,10 @@ from signal_admin.settings import kept_settings
 from signal_contract.errors import StorageFailed
 
 SCRATCH_PREFIX = ".backup-"
-# Of the running server, or rendered and listed anew by `catalyst up`. The streams come as snapshots.
+# Of the running server, or rendered and listed anew by `catalyst up`. The streams come as snapshots: what the nodes of
+# a cluster hold must not come as well, in pieces and of three moments. Without its mark it is a single server's place.
 _NOT_TAKEN = re.compile(
-    r"(jetstream|jwt|ports)/.*|server\.(json|conf|stderr|log.*)|nats-server\.pid|lock|(stream|health)\.json"
+    r"(jetstream|jetstream-before-cluster|carrying-[^/]*|jwt|ports|cluster/n\d+)/.*|cluster/cluster\.json|server\.(json|conf|stderr|log.*)|nats-server\.pid|lock|(stream|health)\.json"
 )
 _DRAFT = re.compile(r"\..*\.new|.*\.lock|\.backup-.*|.*\.sqlite-(wal|shm|journal)")
 _PUBLISHER = "publisher/"

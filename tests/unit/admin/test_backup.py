@@ -64,7 +64,7 @@ def levels(findings) -> list[str]:
     "path",
     ["vault/operator.seed", "tls/ca-key.pem", "users/alice/user.json", "control.json", "settings.json",
      "publisher/outbox.sqlite", "publisher/outbox.sqlite.damaged-20260101T000000.000000Z", "audit-pending.jsonl",
-     "anything.new"],
+     "cluster/routes.secret", "cluster/routes-ca.key", "anything.new"],
 )  # fmt: skip
 def test_whatever_is_not_made_anew_at_each_start_is_taken(path):
     assert is_taken(path)
@@ -74,7 +74,9 @@ def test_whatever_is_not_made_anew_at_each_start_is_taken(path):
     "path",
     ["jetstream/A/streams/SIGNALS/msgs/1.blk", "server.json", "server.log.2026", "nats-server.pid", "lock",
      "users.lock", "publisher/outbox.sqlite-wal", "publisher/outbox.sqlite.relay.lock", "vault/.public.json.77.new",
-     "stream.json", ".backup-x/spool-0/data/vault/operator.seed", "jwt/A.jwt"],
+     "cluster/n1/jetstream/A/streams/SIGNALS/msgs/1.blk", "cluster/n3/jwt/A.jwt", "cluster/cluster.json",
+     "jetstream-before-cluster/A/x.blk", "carrying-x/SIGNALS.snapshot", "stream.json",
+     ".backup-x/spool-0/data/vault/operator.seed", "jwt/A.jwt"],
 )  # fmt: skip
 def test_the_running_servers_own_files_and_drafts_are_not_taken(path):
     assert not is_taken(path)
