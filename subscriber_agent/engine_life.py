@@ -82,6 +82,8 @@ class EngineLife:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._engine.close()
+        except CatalystError as error:
+            _log.warning("the engine %s did not close: %s", self._engine.name, error.message)
         except Exception:  # noqa: BLE001  # the agent is ending: its own reason to end must not be hidden by this
             _log.warning("the engine %s did not close", self._engine.name, exc_info=True)
 
