@@ -24,7 +24,7 @@ from signal_contract.creds import read_creds
 from signal_contract.errors import Conflict, LinkError
 from signal_contract.link import opened
 from signal_contract.signing import MESSAGE_ID_HEADER
-from signal_contract.topology import STREAM
+from signal_contract.topology import STREAM, durable_name
 
 SIGKILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
@@ -94,6 +94,20 @@ async def with_one_copy(link):
     await link.api(f"$JS.API.STREAM.UPDATE.{STREAM}", {**info["config"], "num_replicas": 1}, timeout_s=20)
 
 
+async def hurry(link, name):
+    """Have the server send again sooner what this user did not acknowledge."""
+    config = (await link.api(f"$JS.API.CONSUMER.INFO.{STREAM}.{durable_name(name)}"))["config"]
+    body = {"stream_name": STREAM, "config": config | {"ack_wait": 1_000_000_000}, "action": "update"}
+    await link.api(f"$JS.API.CONSUMER.CREATE.{STREAM}.{durable_name(name)}", body)
+
+
+async def ask_on(friend):
+    """What an agent does when its pull shows no sign of life: the move of a durable ends a pull without a word."""
+    while True:
+        await asyncio.sleep(0.5)
+        await friend.ask()
+
+
 async def test_from_one_copy_to_three_while_signals_are_published_nothing_is_lost_or_doubled(data_dir, until):
     desk, said = make_desk(data_dir), []
     make_ready(desk, UpSettings(), datetime.now(UTC))
@@ -101,6 +115,7 @@ async def test_from_one_copy_to_three_while_signals_are_published_nothing_is_los
     async with cluster(data_dir, said) as up, role(up, "admin") as admin, role(up, "publisher") as publisher:
         await with_one_copy(admin)
         async with connected(desk, ["alice"], list(up.urls)) as (alice,):
+            await hurry(admin, "alice")
             await alice.begin()
             publishing = Publishing(publisher)
             running = asyncio.create_task(publishing.run())
@@ -110,7 +125,9 @@ async def test_from_one_copy_to_three_while_signals_are_published_nothing_is_los
             await until(lambda: len(publishing.receipts) > at_the_end + 20, what="20 more signals")
             publishing.wanted = False
             await running
-            await until(lambda: len(alice.got) == len(publishing.receipts), what="alice has all")
+            asking = asyncio.create_task(ask_on(alice))
+            await until(lambda: len(alice.got) == len(publishing.receipts), what="alice has all", timeout_s=20)
+            asking.cancel()
             found = await state(admin)
             assert found["config"]["num_replicas"] == 3
             assert len(found["cluster"]["replicas"]) == 2
