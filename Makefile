@@ -29,10 +29,12 @@ help:
 demo: $(VENV)/.wheel-installed
 	@$(BIN)/catalyst demo $(ARGS)
 
+# Half as many workers again as there are cores: many tests wait for a real server, or for a process to be killed.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; n = os.cpu_count() or 1; print(min(4, n + (n + 1) // 2))')
 # A test that fails gets one second try, and the summary names it (RERUN): with real servers and processes on a busy
 # machine a time limit can be missed once; a fault fails twice. What is named there is to be looked into all the same.
 test: $(VENV)/.wheel-installed $(VENV)/.dev-installed
-	@CATALYST_TEST_WHEEL=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --reruns 1 -rR $(ARGS)
+	@CATALYST_TEST_WHEEL=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --reruns 1 -rR $(ARGS)
 
 CHAOS_MINUTES ?= 20
 chaos: $(VENV)/.wheel-installed $(VENV)/.dev-installed
