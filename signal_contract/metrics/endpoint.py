@@ -108,6 +108,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
+    request_queue_size = 64  # of the default 5, a scraper among idle callers waits for seconds
 
     def __init__(self, where: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(where, handler)
@@ -118,6 +119,8 @@ class _Server(ThreadingHTTPServer):
         with self._turn:
             self._readers[request] = None
             oldest = next(iter(self._readers)) if len(self._readers) > MAX_READERS else None
+            if oldest is not None:
+                del self._readers[oldest]  # at once: the next one ends another
         if oldest is not None:
             with contextlib.suppress(OSError):  # it went by itself
                 oldest.shutdown(socket.SHUT_RDWR)
