@@ -141,8 +141,10 @@ async def test_more_than_eight_pulls_do_not_wait(friends):
     await alice.subscribe(f"{alice.new_inbox().rpartition('.')[0]}.>", ignore)
     for _ in range(12):
         await alice.publish(pull_subject("alice"), b'{"batch":1,"expires":9000000000}', reply=alice.new_inbox())
-    info = await alice.api(info_subject("alice"))
-    assert info["num_waiting"] == 8
+    async with asyncio.timeout(10):
+        while (await alice.api(info_subject("alice")))["num_waiting"] < 8:
+            await asyncio.sleep(0.02)
+    assert (await alice.api(info_subject("alice")))["num_waiting"] == 8
 
 
 @pytest.mark.parametrize(
