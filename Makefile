@@ -15,12 +15,14 @@ make_venv   = $(PYTHON) -m venv $(VENV)
 install     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: demo test chaos lint generate mutants lock clean help
+.PHONY: demo test bench guard chaos lint generate mutants lock clean help
 
 help:
 	@echo "make demo      see it work: a server, two friends, real decisions (under a minute)"
 	@echo "make test      run the tests against the built wheel"
 	@echo "make chaos     the long form of the chaos tests: 20 minutes of kills, outages and lost nodes (CHAOS_MINUTES)"
+	@echo "make bench     this project against bare nats-py, FastAPI and Redis, side by side (some minutes; ARGS=live_path)"
+	@echo "make guard     the short form of it: fails only when something became grossly slow"
 	@echo "make lint      ruff, mypy --strict, import rules"
 	@echo "make generate  write the generated files anew (schemas, example config, golden bytes)"
 	@echo "make mutants   mutation testing of the risk rules: breaks them on purpose, one at a time (some minutes)"
@@ -39,6 +41,12 @@ test: $(VENV)/.wheel-installed $(VENV)/.dev-installed
 CHAOS_MINUTES ?= 20
 chaos: $(VENV)/.wheel-installed $(VENV)/.dev-installed
 	@CATALYST_TEST_WHEEL=1 $(BIN)/python tests/chaos/chaos_rounds.py --minutes $(CHAOS_MINUTES) $(ARGS)
+
+bench: $(VENV)/.wheel-installed $(VENV)/.dev-installed $(VENV)/.bench-installed
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+guard: $(VENV)/.wheel-installed $(VENV)/.dev-installed $(VENV)/.bench-installed
+	@$(BIN)/python tests/bench/run.py --quick --guard $(ARGS)
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -65,6 +73,10 @@ $(VENV)/.dev-installed: requirements/dev.txt $(VENV)/.run-installed
 	@$(install) --require-hashes -r requirements/dev.txt
 	@touch $@
 
+$(VENV)/.bench-installed: requirements/bench.txt $(VENV)/.run-installed
+	@$(install) --require-hashes -r requirements/bench.txt
+	@touch $@
+
 # The wheel, not the checkout, is what runs: an editable install would hide packaging faults.
 $(VENV)/.wheel-installed: $(VENV)/.run-installed requirements/build.txt $(SOURCES)
 	@$(install) --require-hashes -r requirements/build.txt
@@ -79,6 +91,7 @@ lock:
 	$(compile) pyproject.toml --extra server --extra metrics -o requirements/run.txt
 	$(compile) --group build -c requirements/run.txt -o requirements/build.txt
 	$(compile) --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(compile) --group bench -c requirements/run.txt -c requirements/dev.txt -o requirements/bench.txt
 	$(compile) --group mutants -c requirements/run.txt -c requirements/dev.txt -o requirements/mutants.txt
 
 clean:
