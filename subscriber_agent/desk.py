@@ -142,12 +142,12 @@ class Desk:
 
     async def settle_approved(self) -> AsyncGenerator[Settled, None]:
         """Decide again, by the rules of now, what the friend said yes to. As `settle` otherwise."""
-        for stored in await self._disk.run(self._journal.due_approvals):
+        for stored in await self._disk.brief(self._journal.due_approvals):
             yield await self._settled(stored, _AGAIN)
 
     async def _settled(self, stored: Stored, attempt: int) -> Settled:
         gathered = await self.gather(stored)
-        return await self.finish(await self._disk.run(self.decide_and_keep, stored, gathered, attempt))
+        return await self.finish(await self._disk.brief(self.decide_and_keep, stored, gathered, attempt))
 
     async def preview(self, stored: Stored, *, show_all: bool = True) -> Decision:
         """What would be decided now, for `explain`: nothing is written, nothing is ordered."""
@@ -166,7 +166,7 @@ class Desk:
             return replace(await self._handover.gathered(rules, ticker), exits=exits)
         # A price that is the signal's own exit price must not trigger the stop first.
         gathered = await self._handover.gathered(rules, ticker)
-        decision = await self._disk.run(self._decided, stored, gathered, rules)
+        decision = await self._disk.brief(self._decided, stored, gathered, rules)
         if decision.verdict is Verdict.ACCEPTED:
             return gathered
         exits = await self._observe(stored.signal, rules)
@@ -286,7 +286,7 @@ class Desk:
         if signal.reference_price is None or signal.reference_price_at is None or signal.event is Event.RETRACT:
             return ()
         is_drill = signal.meta.get("drill", "false") != "false" and not self._engine.is_paper
-        if is_drill or await self._disk.run(self._journal.is_retracted, signal.signal_id):
+        if is_drill or await self._disk.brief(self._journal.is_retracted, signal.signal_id):
             return ()
         self._situation.seen[signal.ticker] = signal.reference_price
         return await self._handover.observe(signal.ticker, signal.reference_price, signal.reference_price_at, rules)

@@ -55,7 +55,7 @@ class Exiting:
         edges.reached("exit.released")
         if not is_released:
             return self._waits(intent, _WAITS)
-        left = await self._disk.run(self._left, intent)
+        left = await self._disk.brief(self._left, intent)
         if left is None:
             outcome = Outcome(OutcomeState.ABANDONED, detail=_GONE)
             await self._handover.keep(intent, outcome, rules)

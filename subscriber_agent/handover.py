@@ -69,7 +69,7 @@ class Handover:
             return outcome
         outcome, fault = await self._submitted(intent)
         edges.reached("engine.submitted")
-        self._tell_written(intent, await self._disk.run(self._keep_answer, intent, outcome, rules, bool(fault)))
+        self._tell_written(intent, await self._disk.brief(self._keep_answer, intent, outcome, rules, bool(fault)))
         self._tell_fault(fault, rules.limits)
         return outcome
 
@@ -104,7 +104,7 @@ class Handover:
 
     async def keep(self, intent: OrderIntent, outcome: Outcome, rules: Rules) -> tuple[Fill, ...]:
         """Write down what was looked up; returns what was booked of it."""
-        written = await self._disk.run(self._recorder.keep, intent, outcome, rules)
+        written = await self._disk.brief(self._recorder.keep, intent, outcome, rules)
         self._tell_written(intent, written)
         return written.booked.fills
 
@@ -114,7 +114,7 @@ class Handover:
         Returns what was booked. An order that is final stays so when the engine is certain that it knows none; but then
         nothing holds its stop. UNKNOWN is no word: the last one stands. Raises EngineSilent.
         """
-        row = await self._disk.run(self._journal.order, order_id)
+        row = await self._disk.brief(self._journal.order, order_id)
         if row is None or row.outcome is None:
             return ()
         outcome = await self.lookup(order_id, rules)
@@ -158,7 +158,7 @@ class Handover:
         except Exception as error:
             # As above; nothing was ordered, so it can be asked again.
             fault = _fault_text(error, ASK_TIMEOUT_S)
-            await self._disk.run(self._count, True)
+            await self._disk.brief(self._count, True)
             self._tell_fault(fault, rules.limits)
             raise EngineSilent(fault) from error
 

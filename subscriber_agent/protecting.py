@@ -87,7 +87,7 @@ class Protecting:
 
     async def look(self, rules: Rules) -> None:
         """Ask the engine about the filled entries whose stops it holds. Raises EngineSilent."""
-        for order_id in await self._disk.run(self._filled_natives):
+        for order_id in await self._disk.brief(self._filled_natives):
             await self._handover.look(order_id, rules)
 
     def _filled_natives(self) -> list[str]:
@@ -241,7 +241,7 @@ class Protecting:
         """
         if not self._can().cancels:
             return True
-        for order_id in await self._disk.run(self._to_release, ticker):
+        for order_id in await self._disk.brief(self._to_release, ticker):
             if not await self._is_ended(order_id, rules, patience_s=self._release_s):
                 return False
         return True
@@ -273,7 +273,7 @@ class Protecting:
         return _is_over(outcome)
 
     async def _keep(self, order_id: str, outcome: Outcome | None, rules: Rules) -> None:
-        row = await self._disk.run(self._journal.order, order_id)
+        row = await self._disk.brief(self._journal.order, order_id)
         if row is not None and outcome is not None and outcome != row.outcome:
             await self._handover.keep(row.intent, outcome, rules)
 
@@ -284,7 +284,7 @@ class Protecting:
         found: list[Wanted] = []
         if not self._can().quotes:
             return ()
-        for row in await self._disk.run(self._watched_rows):
+        for row in await self._disk.brief(self._watched_rows):
             quote = None
             # A silence is as blind as an old price; the fault is told where it is met.
             with contextlib.suppress(EngineSilent):

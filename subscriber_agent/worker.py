@@ -184,7 +184,7 @@ class Worker:
             gathered = await self._gathered(live)
             if gathered is None:
                 return await self._disk.run(self._receiver.record, found)
-            kept, self._decided = await self._disk.run(self._keep_and_decide, found, live, gathered)
+            kept, self._decided = await self._disk.brief(self._keep_and_decide, found, live, gathered)
             return kept
 
     def after_round(self, this: Round) -> None:
@@ -206,7 +206,7 @@ class Worker:
 
     def _keep_and_decide(self, found: Sorted, live: Stored, gathered: Gathered) -> tuple[Kept, Decided | None]:
         with self._journal.transaction():
-            is_alone = self._journal.undecided_count() == 0
+            is_alone = not self._journal.has_undecided()
             kept = self._receiver.record(found)
             aside = {each.stream_seq for each in kept.set_aside}
             is_new = any(each.stream_seq == live.stream_seq for each in kept.new)
@@ -310,7 +310,7 @@ class Worker:
         rhythm.listened_at = now
         is_through = await self._heard(stop)
         try:
-            if rhythm.is_tending_due(now) or await self._disk.run(self._desk.is_closing):
+            if rhythm.is_tending_due(now) or await self._disk.brief(self._desk.is_closing):
                 rhythm.tended(now)
                 await self._desk.tend(may_enter=self._is_recovered and self._is_drained)
             elif rhythm.is_watching_due(now):
@@ -326,7 +326,7 @@ class Worker:
 
     async def _tell_legs(self) -> None:
         """Say which stops and targets the engine has filled by itself since the last look."""
-        for fill in await self._disk.run(self._new_legs):
+        for fill in await self._disk.brief(self._new_legs):
             facts = {"order_id": fill.order_id, "ticker": fill.ticker, "leg": fill.leg.value, "side": fill.side.value}
             numbers = {"quantity": text_of(fill.quantity), "price": text_of(fill.price)}
             self._report("leg_filled", facts | numbers)
@@ -339,7 +339,7 @@ class Worker:
         return [each for each in legs if self._journal.order(each.order_id) is None]
 
     async def _heard(self, stop: asyncio.Event) -> bool:
-        for row in await self._disk.run(self._questions.ended):
+        for row in await self._disk.brief(self._questions.ended):
             self._report("approval_ended", ending_dict(row))
         if not self._is_recovered:
             return True

@@ -41,8 +41,11 @@ class AccountReader:
 
     def open_intents(self) -> list[OrderRow]:
         """Orders whose end is not known: no outcome, UNKNOWN, or still working, in part filled or not. Oldest first."""
-        rows = self._db.rows(f"SELECT {_ORDER} FROM intents WHERE {_OPEN} ORDER BY created_at, rowid")  # noqa: S608
-        return [order_from(row) for row in rows]
+        def read() -> list[OrderRow]:
+            rows = self._db.rows(f"SELECT {_ORDER} FROM intents WHERE {_OPEN} ORDER BY created_at, rowid")  # noqa: S608
+            return [order_from(row) for row in rows]
+
+        return [*self._db.recalled(("intents",), "open_intents", read)]
 
     def orders_of(self, signal_id: str) -> list[OrderRow]:
         """Every order that a signal led to, oldest first."""
@@ -88,7 +91,10 @@ class AccountReader:
 
     def fills(self, after: int = 0) -> list[Fill]:
         """Executions in the order they were booked; `after` skips that many (they are never removed)."""
-        return booking.all_fills(self._db, after)
+        def read() -> list[Fill]:
+            return booking.all_fills(self._db, after)
+
+        return [*self._db.recalled(("fills",), ("fills", after), read)] if after else read()
 
     def fills_of(self, order_id: str) -> list[Fill]:
         """What is booked of one order or leg, oldest first."""
@@ -100,8 +106,12 @@ class AccountReader:
 
     def ledger_rows(self, after: int = 0) -> list[tuple[int, dict[str, Any]]]:
         """Number and document of each event of the risk ledger above number `after`, ascending."""
-        rows = self._db.rows("SELECT number, body FROM ledger WHERE number > ? ORDER BY number", after)
-        return [(number, orjson.loads(body)) for number, body in rows]
+        def read() -> list[tuple[int, dict[str, Any]]]:
+            rows = self._db.rows("SELECT number, body FROM ledger WHERE number > ? ORDER BY number", after)
+            return [(number, orjson.loads(body)) for number, body in rows]
+
+        # Years of it are read once, at the start: they are not to stay in memory.
+        return [*self._db.recalled(("ledger",), ("ledger", after), read)] if after else read()
 
     # Stops, and how the account stands --------------------------------------------------------------------------
 
@@ -110,7 +120,10 @@ class AccountReader:
 
         Raises StorageFailed.
         """
-        return holding.protections(self._db, is_open=is_open, ticker=ticker, limit=limit)
+        def read() -> list[Protection]:
+            return holding.protections(self._db, is_open=is_open, ticker=ticker, limit=limit)
+
+        return [*self._db.recalled(("protections",), ("protections", is_open, ticker, limit), read)]
 
     def protection(self, entry_id: str) -> Protection | None:
         """The stop of one entry; None without one. Raises StorageFailed."""
@@ -126,7 +139,7 @@ class AccountReader:
 
     def open_reconcile(self) -> ReconcileRow | None:
         """The differences to the engine that refuse entries now; None without any."""
-        return holding.open_reconcile(self._db)
+        return self._db.recalled(("reconciles",), "open_reconcile", lambda: holding.open_reconcile(self._db))
 
     def reconciles(self, limit: int) -> list[ReconcileRow]:
         """The latest differences, newest first."""

@@ -6,9 +6,12 @@ Knows statements and hashes; the caller holds the transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from subscriber_agent.chain import Break, BreakKind, ChainRow, Head, row_hash
+
+if TYPE_CHECKING:
+    from subscriber_agent.journal.database import Database
 
 CHAINED_SINCE = 2
 _HEAD, _ANCHOR = "decision_head", "decision_anchor"
@@ -45,8 +48,7 @@ def _note(run: Run, key: str, head: Head) -> None:
 
 
 def append(
-    rows: Rows,
-    run: Run,
+    db: Database,
     *,
     signal_id: str,
     revision: int,
@@ -58,7 +60,7 @@ def append(
     attempt: int = 1,
 ) -> bool:
     """Add a decision to the chain; False, and no change, when this attempt at this revision has one."""
-    if rows(f"SELECT 1 FROM decisions WHERE {_THIS} AND attempt = ?", signal_id, revision, attempt):  # noqa: S608
+    if db.rows(f"SELECT 1 FROM decisions WHERE {_THIS} AND attempt = ?", signal_id, revision, attempt):  # noqa: S608
         return False
     decision = {
         "signal_id": signal_id,
@@ -69,36 +71,42 @@ def append(
         "config_hash": config_hash,
         "decided_at": decided_at,
     }
-    _add(rows, run, decision | {"attempt": attempt})
+    _add(db, decision | {"attempt": attempt})
     return True
 
 
-def _add(rows: Rows, run: Run, decision: dict[str, Any]) -> None:
-    head = chain_head(rows)
+def _add(db: Database, decision: dict[str, Any]) -> None:
+    tables = ("meta:" + _HEAD, "decisions")
+    head, last = db.recalled(tables, _HEAD, lambda: (chain_head(db.rows), _last_number(db.rows)))
     # A row that somebody put behind the end must not keep a decision from being written; `first_break` names it.
-    number = max(head.number, int(rows("SELECT coalesce(max(number), 0) FROM decisions")[0][0])) + 1
+    number = max(head.number, last) + 1
     key = (decision["signal_id"], decision["revision"])
-    found = rows(f"SELECT stream_seq FROM signals WHERE {_THIS}", *key)  # noqa: S608
+    found = db.rows(f"SELECT stream_seq FROM signals WHERE {_THIS}", *key)  # noqa: S608
     stream_seq = int(found[0][0]) if found else 0
     digest = row_hash(head.hash, number, stream_seq, decision["config_hash"], decision["body"])
     row = {**decision, "number": number, "stream_seq": stream_seq, "prev_hash": head.hash, "hash": digest}
     marks = ", ".join("?" * len(row))
-    run(f"INSERT INTO decisions ({', '.join(row)}) VALUES ({marks})", *row.values())  # noqa: S608
-    _note(run, _HEAD, Head(number, digest))
+    db.run(f"INSERT INTO decisions ({', '.join(row)}) VALUES ({marks})", *row.values())  # noqa: S608
+    _note(db.run, _HEAD, Head(number, digest))
+    db.remember(tables, _HEAD, (Head(number, digest), number))
 
 
-def chain_old_decisions(rows: Rows, run: Run) -> None:
+def _last_number(rows: Rows) -> int:
+    return int(rows("SELECT coalesce(max(number), 0) FROM decisions")[0][0])
+
+
+def chain_old_decisions(db: Database) -> None:
     """Chain the decisions of a journal from before there was a chain, in the order they were written."""
     after = 0
-    while page := rows(
+    while page := db.rows(
         f"SELECT rowid, {', '.join(_OLD)} FROM decisions_1 WHERE rowid > ? ORDER BY rowid LIMIT ?",  # noqa: S608
         after,
         _PAGE,
     ):
         for rowid, *values in page:
-            _add(rows, run, dict(zip(_OLD, values, strict=True)))
+            _add(db, dict(zip(_OLD, values, strict=True)))
             after = rowid
-    run("DROP TABLE decisions_1")
+    db.run("DROP TABLE decisions_1")
 
 
 def chain_rows(rows: Rows, *, after: int = -(2**63)) -> Iterator[ChainRow]:

@@ -69,10 +69,14 @@ def latest_controls(db: Database, limit: int) -> list[ControlRow]:
 
 
 def _line(db: Database, scope: Scope) -> Line:
-    rows = db.rows(
-        "SELECT stream_seq, issued_at, verb FROM controls WHERE scope = ? AND verb <> 'notice' ORDER BY id", scope.value
-    )
-    return line_from(Word(seq, datetime.fromisoformat(at), Verb(verb)) for seq, at, verb in rows)
+    def read() -> Line:
+        rows = db.rows(
+            "SELECT stream_seq, issued_at, verb FROM controls WHERE scope = ? AND verb <> 'notice' ORDER BY id",
+            scope.value,
+        )
+        return line_from(Word(seq, datetime.fromisoformat(at), Verb(verb)) for seq, at, verb in rows)
+
+    return db.recalled(("controls",), ("line", scope), read)
 
 
 def _control_row(row: tuple[Any, ...]) -> ControlRow:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import re
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from signal_contract.edges import reached
 from signal_contract.errors import NotFound, StorageFailed
@@ -18,7 +21,14 @@ from subscriber_agent.journal.schema import MIGRATIONS, SCHEMA_USER_VERSION
 _BUSY_TIMEOUT_S = 5.0
 _KEPT = "The file was left as it is. "
 
+# What is written again with every signal would forget all of `meta` each time: there each key counts for itself.
+_BY_KEY = "meta"
+_WRITES = re.compile(r"\s*(?:INSERT(?:\s+OR\s+\w+)?\s+INTO|UPDATE|DELETE\s+FROM)\s+(\w+)", re.IGNORECASE)
+# Far more than there are questions of this kind; a fault, and no growth, if there ever were more.
+_MOST_REMEMBERED = 512
+
 Row = tuple[Any, ...]
+_Answer = TypeVar("_Answer")
 
 
 class Database:
@@ -30,6 +40,12 @@ class Database:
         self._depth = 0
         self._is_owner = is_owner
         self._edges: list[str] = []
+        self._memory: dict[Hashable, tuple[tuple[int, ...], Any]] = {}
+        self._written: defaultdict[str, int] = defaultdict(int)
+        self._epoch = self._version_elsewhere = 0
+        # The thread that is inside a transaction; 0 is none.
+        self._inside = 0
+        self._nested = contextlib.nullcontext()
         self.commits = 0  # each is one fsync
         self.path = path
 
@@ -90,7 +106,7 @@ class Database:
                     if statement.strip():
                         self.run(statement)
                 if step == CHAINED_SINCE:
-                    chain_old_decisions(self.rows, self.run)
+                    chain_old_decisions(self)
                 self.run(f"PRAGMA user_version = {step}")
 
     def _check_after_unclean_stop(self) -> None:
@@ -105,7 +121,9 @@ class Database:
 
     def _mark_clean(self, value: str) -> None:
         with self.transaction():
-            self.run("INSERT INTO meta VALUES ('is_clean', ?) ON CONFLICT DO UPDATE SET value = excluded.value", value)
+            self.run(
+                "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", "is_clean", value
+            )
 
     def close(self) -> None:
         """Close; the owner notes that the stop was clean."""
@@ -118,13 +136,63 @@ class Database:
 
     def rows(self, statement: str, *values: object) -> list[Row]:
         """Run a statement and return all its rows; raises StorageFailed."""
-        with self._lock, _mapped(self.path):
-            return self._connection.execute(statement, values).fetchall()
+        # Not `with _mapped`: a generator for each of dozens of statements a signal costs more than most of them.
+        with self._lock:
+            try:
+                return self._connection.execute(statement, values).fetchall()
+            except (sqlite3.Error, OSError) as error:
+                raise _storage_failed(self.path, error) from error
 
     def run(self, statement: str, *values: object) -> int:
         """Run a statement and return how many rows it changed; raises StorageFailed."""
-        with self._lock, _mapped(self.path):
-            return self._connection.execute(statement, values).rowcount
+        with self._lock:
+            try:
+                changed = self._connection.execute(statement, values).rowcount
+            except (sqlite3.Error, OSError) as error:
+                raise _storage_failed(self.path, error) from error
+            table = _table_written(statement)
+            if table == _BY_KEY and values:
+                table = noted(str(values[0]))
+            if table:
+                self._written[table] += 1
+            else:
+                self._epoch += 1
+            return changed
+
+    def recalled(self, tables: Sequence[str], key: Hashable, read: Callable[[], _Answer]) -> _Answer:
+        """What `read` answered last for `key`, as long as nothing was written to `tables`: by us or anybody else.
+
+        `read` may ask nothing but these tables (`noted(key)` for one note in `meta`), and its answer must not be
+        changed by whoever gets it. Inside a transaction it sees what that wrote; a rollback forgets everything.
+        """
+        with self._lock:
+            if not self._depth:
+                self._look_elsewhere()
+            stamp = self._stamp(tables)
+            found = self._memory.get(key)
+            if found is not None and found[0] == stamp:
+                answer: _Answer = found[1]
+                return answer
+            answer = read()
+            if len(self._memory) >= _MOST_REMEMBERED:
+                self._memory.clear()
+            self._memory[key] = (stamp, answer)
+            return answer
+
+    def remember(self, tables: Sequence[str], key: Hashable, answer: object) -> None:
+        """Say what `recalled` would read now, after a write of one's own; inside a transaction."""
+        self._memory[key] = (self._stamp(tables), answer)
+
+    def _stamp(self, tables: Sequence[str]) -> tuple[int, ...]:
+        written = self._written
+        return (self._epoch, *[written[table] for table in tables])
+
+    def _look_elsewhere(self) -> None:
+        """Forget everything when another connection has written: a halt by a command, an approval."""
+        version = int(self.rows("PRAGMA data_version")[0][0])
+        if version != self._version_elsewhere:
+            self._version_elsewhere = version
+            self._epoch += 1
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -136,25 +204,29 @@ class Database:
             finally:
                 self._connection.execute("ROLLBACK")
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> contextlib.AbstractContextManager[None]:
         """All or nothing, on disk (fsync) when the block ends; nested blocks join the outer one."""
+        # Whoever is inside holds the lock: for anybody else the depth is 0, or about to be.
+        return self._nested if self._inside == threading.get_ident() else self._outermost()
+
+    @contextlib.contextmanager
+    def _outermost(self) -> Iterator[None]:
         with self._lock, _mapped(self.path):
-            if self._depth:
-                yield
-                return
             self._connection.execute("BEGIN IMMEDIATE")
-            self._depth += 1
+            self._depth, self._inside = 1, threading.get_ident()
             try:
+                # From here on nobody else can write.
+                self._look_elsewhere()
                 yield
                 self._connection.execute("COMMIT")
             except BaseException:
                 self._edges.clear()
+                self._epoch += 1
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
             finally:
-                self._depth -= 1
+                self._depth = self._inside = 0
             self.commits += 1
             self._pass_edges()
 
@@ -166,6 +238,18 @@ class Database:
         edges, self._edges = self._edges, []
         for each in edges:
             reached(each)
+
+
+@functools.lru_cache(256)
+def _table_written(statement: str) -> str:
+    """The table that a statement writes to; empty when it cannot be told, and then all that was read is forgotten."""
+    found = _WRITES.match(statement)
+    return found[1] if found else ""
+
+
+def noted(key: str) -> str:
+    """How one note of `meta` is named among the tables of `Database.recalled`."""
+    return f"{_BY_KEY}:{key}"
 
 
 def _nothing_yet(path: Path) -> NotFound:

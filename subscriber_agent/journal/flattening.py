@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from signal_contract.errors import StorageFailed
-from subscriber_agent.journal.database import Database
+from subscriber_agent.journal.database import Database, noted
 from subscriber_agent.journal.rows import FlattenRequest, instant_to_text, maybe_instant
 from subscriber_agent.risk.breaker import Breaker
 
@@ -48,14 +48,21 @@ def last_flatten(db: Database) -> tuple[FlattenRequest, datetime | None] | None:
 
 def kept_breaker(db: Database, engine: str) -> Breaker:
     """An engine's circuit breaker as it was last kept. Raises StorageFailed when it cannot be read."""
-    rows = db.rows("SELECT value FROM meta WHERE key = ?", _breaker_key(engine))
-    if not rows:
-        return Breaker()
-    try:
-        found: dict[str, Any] = orjson.loads(rows[0][0])
-        return Breaker(int(found["failures"]), maybe_instant(found["failed_at"]), maybe_instant(found["probing_since"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise StorageFailed(f"{db.path}: the note of the engine's failures cannot be read") from error
+    key = _breaker_key(engine)
+
+    def read() -> Breaker:
+        rows = db.rows("SELECT value FROM meta WHERE key = ?", key)
+        if not rows:
+            return Breaker()
+        try:
+            found: dict[str, Any] = orjson.loads(rows[0][0])
+            return Breaker(
+                int(found["failures"]), maybe_instant(found["failed_at"]), maybe_instant(found["probing_since"])
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise StorageFailed(f"{db.path}: the note of the engine's failures cannot be read") from error
+
+    return db.recalled((noted(key),), key, read)
 
 
 def keep_breaker(db: Database, engine: str, breaker: Breaker) -> None:

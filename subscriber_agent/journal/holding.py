@@ -156,8 +156,12 @@ def add_equity(db: Database, engine: str, account: Account, equity: Decimal | No
     cash, worth = known(account.cash), known(equity)
     if cash is None or worth is None:
         return False
-    fills = int(db.rows("SELECT coalesce(max(id), 0) FROM fills")[0][0])
-    last = db.rows("SELECT at, cash, equity, engine, fills FROM equity ORDER BY number DESC LIMIT 1")
+    fills = db.recalled(("fills",), "last_fill", lambda: int(db.rows("SELECT coalesce(max(id), 0) FROM fills")[0][0]))
+    last = db.recalled(
+        ("equity",),
+        "last_equity",
+        lambda: db.rows("SELECT at, cash, equity, engine, fills FROM equity ORDER BY number DESC LIMIT 1"),
+    )
     if last:
         was_at, was_cash, was_worth, was_engine, was_fills = last[0]
         is_same = (Decimal(was_cash), Decimal(was_worth), was_engine) == (cash, worth, engine)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -111,8 +111,7 @@ class Journal(AccountWriter, JournalReader):
     def _append(self, decision: Decision, config_hash: str, body: Mapping[str, Any], attempt: int = 1) -> bool:
         """Add a decision to the chain, and mark its signal as decided."""
         written = append(
-            self._db.rows,
-            self._db.run,
+            self._db,
             signal_id=decision.signal_id,
             revision=decision.revision,
             verdict=decision.verdict.value,
@@ -218,14 +217,12 @@ class Journal(AccountWriter, JournalReader):
 
     # Upkeep -----------------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All that is written inside is on disk together, in one commit, when the block ends; nested ones join.
 
         No `await` inside: other threads wait for its end.
         """
-        with self._db.transaction():
-            yield
+        return self._db.transaction()
 
     def prune(self, *, before: datetime, stream_first_sequence: int | None, dry_run: bool = False) -> Pruned:
         """Remove what is older than `before` and gone from the stream (its first sequence; None: not known).

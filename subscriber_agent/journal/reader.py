@@ -17,7 +17,7 @@ from subscriber_agent.journal import approvals, flattening, loosened
 from subscriber_agent.journal.account import AccountReader
 from subscriber_agent.journal.chained import Rows, chain_anchor, chain_head, chain_rows, forgotten, latest_rows
 from subscriber_agent.journal.controls import latest_controls, operator_state_at
-from subscriber_agent.journal.database import Database
+from subscriber_agent.journal.database import Database, noted
 from subscriber_agent.journal.linkage import last_progress, link_changes, link_row
 from subscriber_agent.journal.outbox import DROPPED, waiting_count, waiting_reports
 from subscriber_agent.journal.rows import (
@@ -186,6 +186,10 @@ class JournalReader(AccountReader):
         )
         return [Tally(*row) for row in rows]
 
+    def has_undecided(self) -> bool:
+        """Whether any signal is without a decision."""
+        return bool(self._db.rows("SELECT 1 FROM signals WHERE is_decided = 0 LIMIT 1"))
+
     def undecided_count(self) -> int:
         return int(self._db.rows("SELECT count(*) FROM signals WHERE is_decided = 0")[0][0])
 
@@ -205,13 +209,18 @@ class JournalReader(AccountReader):
 
     def entry_times(self, since: datetime, *, excluding: str = "") -> tuple[datetime, ...]:
         """When entries were intended, from `since` on, oldest first; `excluding` leaves out one order id."""
-        rows = self._db.rows(
-            "SELECT created_at FROM intents WHERE leg = 'entry' AND created_at >= ? AND order_id <> ?"
-            " ORDER BY created_at",
-            instant_to_text(since),
-            excluding,
-        )
-        return tuple(datetime.fromisoformat(row[0]) for row in rows)
+        # From the full hour before on, so that the same question is asked again for a while.
+        hour = since.replace(minute=0, second=0, microsecond=0)
+
+        def read() -> tuple[tuple[datetime, str], ...]:
+            rows = self._db.rows(
+                "SELECT created_at, order_id FROM intents WHERE leg = 'entry' AND created_at >= ? ORDER BY created_at",
+                instant_to_text(hour),
+            )
+            return tuple((datetime.fromisoformat(at), order_id) for at, order_id in rows)
+
+        found = self._db.recalled(("intents",), ("entry_times", hour), read)
+        return tuple(at for at, order_id in found if at >= since and order_id != excluding)
 
     # The decision log -------------------------------------------------------------------------------------------
 
@@ -263,7 +272,7 @@ class JournalReader(AccountReader):
 
     def approved(self) -> frozenset[tuple[str, int]]:
         """The (signal id, revision) pairs that the friend said yes to, decided again since or not."""
-        return approvals.said_yes(self._db)
+        return self._db.recalled(("approvals",), "approved", lambda: approvals.said_yes(self._db))
 
     def due_approvals(self) -> list[Stored]:
         """Approved signals that are to be decided again, by the rules of now; the first asked first."""
@@ -283,7 +292,7 @@ class JournalReader(AccountReader):
 
     def flatten_request(self) -> FlattenRequest | None:
         """The command to close everything that is not carried out yet; None without one."""
-        return flattening.waiting_flatten(self._db)
+        return self._db.recalled(("flattens",), "flatten_request", lambda: flattening.waiting_flatten(self._db))
 
     def last_flatten(self) -> tuple[FlattenRequest, datetime | None] | None:
         """The latest such command, and when it was carried out (None: not yet)."""
@@ -292,13 +301,19 @@ class JournalReader(AccountReader):
     # States -----------------------------------------------------------------------------------------------------
 
     def meta(self, key: str) -> str | None:
-        rows = self._db.rows("SELECT value FROM meta WHERE key = ?", key)
-        return str(rows[0][0]) if rows else None
+        def read() -> str | None:
+            rows = self._db.rows("SELECT value FROM meta WHERE key = ?", key)
+            return str(rows[0][0]) if rows else None
+
+        return self._db.recalled((noted(key),), ("meta", key), read)
 
     def latch(self, name: str) -> Latch | None:
         """A latch (`local`, `operator`); None when it was never set."""
-        rows = self._db.rows("SELECT name, value, reason, at FROM latches WHERE name = ?", name)
-        return Latch(rows[0][0], rows[0][1], rows[0][2], datetime.fromisoformat(rows[0][3])) if rows else None
+        def read() -> Latch | None:
+            rows = self._db.rows("SELECT name, value, reason, at FROM latches WHERE name = ?", name)
+            return Latch(rows[0][0], rows[0][1], rows[0][2], datetime.fromisoformat(rows[0][3])) if rows else None
+
+        return self._db.recalled(("latches",), ("latch", name), read)
 
     def link_state(self) -> LinkRow | None:
         """What the agent last said about its link; None before the first connection."""

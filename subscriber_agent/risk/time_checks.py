@@ -103,11 +103,13 @@ def entries_within(case: Case, span_s: int) -> int | None:
 
     Those in the future are included: a clock set back must not reset the count.
     """
-    times: tuple[datetime, ...] = (case.now, *case.book.entry_times)
-    if any(at.utcoffset() is None for at in times):
+    if case.now.utcoffset() is None:
         return None
     since = case.now - timedelta(seconds=span_s)
-    return sum(at > since for at in case.book.entry_times)
+    try:
+        return sum(map(since.__lt__, case.book.entry_times))
+    except TypeError:  # one of them is naive
+        return None
 
 
 def _seconds(span: timedelta) -> Decimal:

@@ -188,7 +188,7 @@ class PaperEngine:
             raise EngineSilent("the paper engine is closed")
         if self._disk is None:
             self._disk = Disk.threaded() if self._has_own_thread else Disk.inline()
-        return await self._disk.run(lambda: call(self._opened()))
+        return await self._disk.brief(lambda: call(self._opened()))
 
     def _opened(self) -> PaperAccount:
         """On the disk's thread, so that two first questions open one account."""
