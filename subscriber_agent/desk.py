@@ -42,8 +42,11 @@ from subscriber_agent.risk.market import Health
 from subscriber_agent.settings.config import AgentConfig
 from subscriber_agent.settled import Decided, Gathered, Recovered, Settled, breach_dict
 from subscriber_agent.situation import Rules, Situation, answer_by
+from subscriber_agent.unasked import Unasked
 
 _ASKED, _AGAIN = 1, 2
+# Few are decided at once, in a millisecond or two; more in the disk's thread, so that everybody else has a turn.
+_FEW = 10
 
 
 class Desk:
@@ -103,6 +106,15 @@ class Desk:
             self._decided,
             self._told,
         )
+        self._unasked = Unasked(
+            journal,
+            self._situation,
+            clock,
+            skew_s=self._skew_s,
+            is_closing=self.is_closing,
+            reports=self._decision_reports,
+        )
+        self._untold: list[Settled] = []
         self.clock_skew_s: float | None = 0.0
         self.drift_s: Callable[[], float] = lambda: 0.0
         self.tell: Callable[[str, dict[str, Any]], None] = lambda event, facts: None
@@ -133,12 +145,33 @@ class Desk:
     async def settle(self) -> AsyncGenerator[Settled, None]:
         """Decide everything that is undecided, in stream order; each signal is yielded once it is done and on disk.
 
-        Call it when the backlog is drained: retractions must be known. It may be left between two signals. Raises
-        EngineSilent: the signal stays undecided until the engine says what is held.
+        Call it when the backlog is drained: retractions must be known. It may be left between two signals; `untold`
+        has what is on disk then and was not yielded. Raises EngineSilent: the signal stays undecided until the engine
+        says what is held.
         """
         while batch := await self._disk.run(self._journal.undecided):
-            for stored in batch:
-                yield await self._settled(stored, _ASKED)
+            while batch:
+                self._untold = await self._settled_unasked(batch)
+                del batch[: len(self._untold)]
+                while self._untold:
+                    yield self._untold.pop(0)
+                if batch:
+                    yield await self._settled(batch.pop(0), _ASKED)
+
+    async def _settled_unasked(self, batch: list[Stored]) -> list[Settled]:
+        # The first one alone: while each of them leads to an order, no thread is to be asked in vain.
+        first = await self._disk.brief(self._unasked.decide, batch[:1], self._rules)
+        if not first or len(batch) == 1:
+            return first
+        go = self._disk.brief if len(batch) <= _FEW else self._disk.run
+        rest = await go(self._unasked.decide, batch[1:], self._rules)
+        edges.reached("decision.committed")
+        return first + rest
+
+    def untold(self) -> list[Settled]:
+        """What `settle` has decided and did not get to hand out before it was left; to be called after that."""
+        left, self._untold = self._untold, []
+        return left
 
     async def settle_approved(self) -> AsyncGenerator[Settled, None]:
         """Decide again, by the rules of now, what the friend said yes to. As `settle` otherwise."""

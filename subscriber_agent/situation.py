@@ -110,28 +110,36 @@ class Situation:
         is_closing: bool,
     ) -> Market:
         """The world around a signal. `is_closing`: everything is being closed, so nothing new is opened."""
-        signal = stored.signal
-        local, flags = self.local_state(), known_from(self._journal.meta(FLAGS))
-        return Market(
-            engine=self._engine.name,
-            is_paper=self._engine.is_paper,
-            local_state=stricter(local, TradingState.REDUCING) if is_closing else local,
-            operator_state=stricter(self._operator_state(stored), flags.state(is_paper=self._engine.is_paper)),
-            clock_skew_s=None if skew_s is None else known(Decimal(str(skew_s))),
-            # Not yet in the journal when a live signal is looked at before it is kept.
-            latest_revision=max(signal.revision, self._journal.latest_revision(signal.signal_id)),
-            is_retracted=self._journal.is_retracted(signal.signal_id),
-            notify_only=is_notify_only(rules.config.mode, is_paper=self._engine.is_paper),
+        return replace(
+            self.market_unasked(stored, rules, now, skew_s=skew_s, is_closing=is_closing),
             session=NYSE.session_at(now),
             session_day=NYSE.session_day(now),
             quote=gathered.quote,
             symbol=gathered.symbol,
             capabilities=self._engine.capabilities(),
             health=self.health(rules.limits, now),
-            is_ledger_mismatch=self._is_mismatch(ledger, gathered, signal.ticker),
+            is_ledger_mismatch=self._is_mismatch(ledger, gathered, stored.signal.ticker),
             ledger=ledger,
-            approve_all=rules.config.mode is Mode.APPROVE or flags.held.asks,
             approvals=self._journal.approved(),
+        )
+
+    def market_unasked(
+        self, stored: Stored, rules: Rules, now: datetime, *, skew_s: float | None, is_closing: bool
+    ) -> Market:
+        """What is known without a word of the engine; the rest is not known."""
+        signal, is_paper = stored.signal, self._engine.is_paper
+        local, flags = self.local_state(), known_from(self._journal.meta(FLAGS))
+        return Market(
+            engine=self._engine.name,
+            is_paper=is_paper,
+            local_state=stricter(local, TradingState.REDUCING) if is_closing else local,
+            operator_state=stricter(self._operator_state(stored), flags.state(is_paper=is_paper)),
+            clock_skew_s=None if skew_s is None else known(Decimal(str(skew_s))),
+            # Not yet in the journal when a live signal is looked at before it is kept.
+            latest_revision=max(signal.revision, self._journal.latest_revision(signal.signal_id)),
+            is_retracted=self._journal.is_retracted(signal.signal_id),
+            notify_only=is_notify_only(rules.config.mode, is_paper=is_paper),
+            approve_all=rules.config.mode is Mode.APPROVE or flags.held.asks,
         )
 
     def health(self, limits: Limits, now: datetime) -> Health:

@@ -52,6 +52,8 @@ from subscriber_agent.together import run_together
 _GATHER_TIMEOUT_S = 1.0
 # Another process may add to what is undecided: `parked retry`.
 _LOOK_EVERY_S = 2.0
+# So long may decisions follow on each other before everybody else has a turn.
+_TURN_S = 0.002
 
 
 class Worker:
@@ -285,6 +287,7 @@ class Worker:
         False: the engine is silent, or exits are due in the middle of many decisions.
         """
         clock = asyncio.get_running_loop().time
+        turned_at = clock()
         async with contextlib.aclosing(settling):
             try:
                 while self._is_drained and not stop.is_set():
@@ -292,12 +295,17 @@ class Worker:
                         self._wake.set()
                         return False
                     self._tell(await anext(settling))
-                    # Deciding may never wait: without a turn for the others, a stop is not heard, pings go unanswered.
-                    await asyncio.sleep(0)
+                    if clock() - turned_at > _TURN_S:
+                        # Deciding may never wait: without a turn for others a stop is not heard, pings go unanswered.
+                        await asyncio.sleep(0)
+                        turned_at = clock()
             except StopAsyncIteration:
                 return True
             except EngineSilent:
                 return False
+            finally:
+                for settled in self._desk.untold():
+                    self._tell(settled)
         return True
 
     # What is no signal ------------------------------------------------------------------------------------------

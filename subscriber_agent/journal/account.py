@@ -41,6 +41,7 @@ class AccountReader:
 
     def open_intents(self) -> list[OrderRow]:
         """Orders whose end is not known: no outcome, UNKNOWN, or still working, in part filled or not. Oldest first."""
+
         def read() -> list[OrderRow]:
             rows = self._db.rows(f"SELECT {_ORDER} FROM intents WHERE {_OPEN} ORDER BY created_at, rowid")  # noqa: S608
             return [order_from(row) for row in rows]
@@ -91,6 +92,7 @@ class AccountReader:
 
     def fills(self, after: int = 0) -> list[Fill]:
         """Executions in the order they were booked; `after` skips that many (they are never removed)."""
+
         def read() -> list[Fill]:
             return booking.all_fills(self._db, after)
 
@@ -106,6 +108,7 @@ class AccountReader:
 
     def ledger_rows(self, after: int = 0) -> list[tuple[int, dict[str, Any]]]:
         """Number and document of each event of the risk ledger above number `after`, ascending."""
+
         def read() -> list[tuple[int, dict[str, Any]]]:
             rows = self._db.rows("SELECT number, body FROM ledger WHERE number > ? ORDER BY number", after)
             return [(number, orjson.loads(body)) for number, body in rows]
@@ -120,6 +123,7 @@ class AccountReader:
 
         Raises StorageFailed.
         """
+
         def read() -> list[Protection]:
             return holding.protections(self._db, is_open=is_open, ticker=ticker, limit=limit)
 

@@ -309,6 +309,7 @@ class JournalReader(AccountReader):
 
     def latch(self, name: str) -> Latch | None:
         """A latch (`local`, `operator`); None when it was never set."""
+
         def read() -> Latch | None:
             rows = self._db.rows("SELECT name, value, reason, at FROM latches WHERE name = ?", name)
             return Latch(rows[0][0], rows[0][1], rows[0][2], datetime.fromisoformat(rows[0][3])) if rows else None

@@ -48,6 +48,9 @@ def _entry(name: str, run: Callable[[Case], Finding], *codes: Code) -> Check:
     return Check(name, Scope.ENTRY, run, codes)
 
 
+# What stands before it looks at the signal, the rules and the journal, at no word of the engine: all of an exit's
+# checks do, where our own log holds nothing in its ticker.
+FIRST_TO_ASK = "price"
 CHECKS: tuple[Check, ...] = (
     _all("trading state", message_checks.trading_state, Code.HALTED, Code.REDUCING),
     _all("retracted", message_checks.retracted, Code.RETRACTED),

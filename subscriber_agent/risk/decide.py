@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, localcontext
+from itertools import takewhile
 
 from signal_contract.model import Action, Event, Signal
 from subscriber_agent.accounting.book import Book
-from subscriber_agent.risk.checks import CHECKS, Check, Scope
+from subscriber_agent.risk.checks import CHECKS, FIRST_TO_ASK, Check, Scope
 from subscriber_agent.risk.codes import Code
 from subscriber_agent.risk.decision import CheckOutcome, CheckResult, Decision, OrderPlan, Verdict
 from subscriber_agent.risk.findings import Case, Worth, fractional_from, server_time
@@ -20,6 +22,10 @@ from subscriber_agent.risk.prices import prices_from
 EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _EXIT_CHECKS = tuple(each for each in CHECKS if each.scope is not Scope.ENTRY)
 _ENTRY_CHECKS = tuple(each for each in CHECKS if each.scope is not Scope.EXIT)
+_EARLY_CHECKS = {
+    checks: tuple(takewhile(lambda each: each.name != FIRST_TO_ASK, checks))
+    for checks in (_EXIT_CHECKS, _ENTRY_CHECKS)
+}
 _REFUSE = CheckOutcome.REFUSE
 # What waits for the friend keeps its plan: he must see what he says yes to.
 _PLANNED = (None, Code.APPROVAL_REQUIRED)
@@ -38,11 +44,32 @@ def decide(
     if note is not None:
         return Decision(signal.signal_id, signal.revision, Verdict.NOTED, note, (), None, now)
     with localcontext(EXACT):
-        case, results, code = _checked(case_from(signal, book, limits, market, now), show_all=show_all)
+        case = case_from(signal, book, limits, market, now)
+        case, results, code = _checked(case, checks_for(case), show_all=show_all)
         plan = _plan(case) if code in _PLANNED else None
     if code is None and market.notify_only:
         code = Code.NOTIFY_ONLY
     return Decision(signal.signal_id, signal.revision, _verdict(code), code, tuple(results), plan, now)
+
+
+def decide_unasked(
+    signal: Signal, limits: Limits, market: Market, now: datetime, *, has_acted: bool
+) -> Decision | None:
+    """The same decision, byte for byte, where it takes no word of the engine; None where it does.
+
+    For a ticker in which our own log holds nothing and no order is under way. Of `market` only the signal's own state,
+    the trading states, the clock and the kind of engine count. `has_acted`: this signal led to an order before.
+    """
+    note = _note(signal)
+    if note is not None:
+        return Decision(signal.signal_id, signal.revision, Verdict.NOTED, note, (), None, now)
+    book = Book(None, acted_ids=frozenset({signal.signal_id}) if has_acted else frozenset())
+    with localcontext(EXACT):
+        case = case_from(signal, book, limits, market, now)
+        _, results, code = _checked(case, _EARLY_CHECKS[checks_for(case)], show_all=False)
+    if code is None:
+        return None
+    return Decision(signal.signal_id, signal.revision, Verdict.REFUSED, code, tuple(results), None, now)
 
 
 def is_noted(signal: Signal) -> bool:
@@ -68,11 +95,11 @@ def checks_for(case: Case) -> tuple[Check, ...]:
     return _EXIT_CHECKS if case.is_exit else _ENTRY_CHECKS
 
 
-def _checked(case: Case, *, show_all: bool) -> tuple[Case, list[CheckResult], Code | None]:
+def _checked(case: Case, checks: Iterable[Check], *, show_all: bool) -> tuple[Case, list[CheckResult], Code | None]:
     results: list[CheckResult] = []
     keep = results.append
     first: Code | None = None
-    for check in checks_for(case):
+    for check in checks:
         outcome, code, observed, limit, quantity = check.run(case)
         keep(CheckResult(check.name, outcome, code, observed, limit))
         if quantity is not None:

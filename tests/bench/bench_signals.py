@@ -34,7 +34,9 @@ def ticker(number: int) -> str:
     return "".join(letters)
 
 
-def bench_signal(label: str, number: int, *, catalyst: str = "fda", action: Action = Action.BUY, at: datetime) -> Signal:
+def bench_signal(
+    label: str, number: int, *, catalyst: str = "fda", action: Action = Action.BUY, at: datetime
+) -> Signal:
     """A buy at 5.00 with its stop, or what closes it, published at `at`."""
     name, text = ticker(number), at.isoformat()
     is_entry = action.is_entry

@@ -188,8 +188,8 @@ async def one_round(number: int, signals: int) -> Round:
 
 
 def bench(scale: Scale) -> Bench:
-    """`scale.of(500, 100)` signals a round."""
-    rounds = [asyncio.run(one_round(at, scale.of(500, 100))) for at in range(scale.rounds)]
+    """`scale.of(300, 80)` signals a round."""
+    rounds = [asyncio.run(one_round(at, scale.of(300, 80))) for at in range(scale.rounds)]
     size = len(encode(bench_signal("size", 0, at=datetime.now(UTC))))
     notes = [f"A signal is {size} bytes, and its signature 88."]
     return Bench(

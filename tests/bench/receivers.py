@@ -18,7 +18,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-
 # More than any config may allow: hundreds of entries in a minute. The checks run all the same.
 _UNHINDERED = {"max_orders_per_minute": 10**6, "max_trades_per_day": 10**6, "max_losing_streak": 10**6}
 
