@@ -219,7 +219,9 @@ class Desk:
             if attempt == _AGAIN:
                 decision = self._as_approved(decision)
             intent = self._intent(decision)
-            is_mine = self._journal.write_decision(decision, rules.config_hash, intent, attempt=attempt)
+            is_mine = self._journal.write_decision(
+                decision, rules.config_hash, intent, attempt=attempt, stream_seq=stored.stream_seq
+            )
             until = self._keep_with(stored, decision, gathered, rules) if is_mine else None
             if attempt == _AGAIN:
                 self._journal.approval_done(decision.signal_id, decision.revision, decision.decided_at)

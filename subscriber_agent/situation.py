@@ -129,6 +129,7 @@ class Situation:
         """What is known without a word of the engine; the rest is not known."""
         signal, is_paper = stored.signal, self._engine.is_paper
         local, flags = self.local_state(), known_from(self._journal.meta(FLAGS))
+        latest, is_retracted = self._journal.revision_state(signal.signal_id)
         return Market(
             engine=self._engine.name,
             is_paper=is_paper,
@@ -136,8 +137,8 @@ class Situation:
             operator_state=stricter(self._operator_state(stored), flags.state(is_paper=is_paper)),
             clock_skew_s=None if skew_s is None else known(Decimal(str(skew_s))),
             # Not yet in the journal when a live signal is looked at before it is kept.
-            latest_revision=max(signal.revision, self._journal.latest_revision(signal.signal_id)),
-            is_retracted=self._journal.is_retracted(signal.signal_id),
+            latest_revision=max(signal.revision, latest),
+            is_retracted=is_retracted,
             notify_only=is_notify_only(rules.config.mode, is_paper=is_paper),
             approve_all=rules.config.mode is Mode.APPROVE or flags.held.asks,
         )

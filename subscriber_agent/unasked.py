@@ -44,29 +44,32 @@ class Unasked:
     def decide(self, batch: Sequence[Stored], rules: Rules) -> list[Settled]:
         """Decide and write down, in one commit, the first signals of a batch; it stops before the first for the desk."""
         settled: list[Settled] = []
+        reports: list[Feedback] = []
         with self._journal.transaction():
-            busy = self._busy()
+            busy, is_closing = self._busy(), self._is_closing()
             for stored in batch:
-                decision = None if stored.signal.ticker in busy else self._decision(stored, rules)
+                decision = (
+                    None if stored.signal.ticker in busy else self._decision(stored, rules, is_closing=is_closing)
+                )
                 if decision is None:
                     break
-                if self._journal.write_decision(decision, rules.config_hash, None):
-                    self._journal.add_feedback(self._reports(stored, decision, rules))
+                seq = stored.stream_seq
+                if self._journal.write_decision(decision, rules.config_hash, None, stream_seq=seq):
+                    reports += self._reports(stored, decision, rules)
                 settled.append(Settled(stored, decision, None))
+            self._journal.add_feedback(reports)
         return settled
 
     def _busy(self) -> set[str]:
         under_way = (row.intent.plan.ticker for row in self._journal.open_intents())
         return {*self._situation.own(), *under_way}
 
-    def _decision(self, stored: Stored, rules: Rules) -> Decision | None:
+    def _decision(self, stored: Stored, rules: Rules, *, is_closing: bool) -> Decision | None:
         signal, now = stored.signal, self._clock()
         has_acted = self._journal.has_acted(signal.signal_id)
         if signal.event is Event.RETRACT and has_acted:
             return None  # the friend is told what became of its orders
-        market = self._situation.market_unasked(
-            stored, rules, now, skew_s=self._skew_s(), is_closing=self._is_closing()
-        )
+        market = self._situation.market_unasked(stored, rules, now, skew_s=self._skew_s(), is_closing=is_closing)
         decision = decide_unasked(signal, rules.limits, market, now, has_acted=has_acted)
         if decision is not None and signal.event is not Event.RETRACT and not market.is_retracted:
             self._saw(signal.ticker, signal.reference_price)

@@ -321,6 +321,7 @@ class Worker:
             if rhythm.is_tending_due(now) or await self._disk.brief(self._desk.is_closing):
                 rhythm.tended(now)
                 await self._desk.tend(may_enter=self._is_recovered and self._is_drained)
+                await self._disk.run(self._journal.checkpoint)
             elif rhythm.is_watching_due(now):
                 rhythm.watched_at = now
                 await self._desk.watch()

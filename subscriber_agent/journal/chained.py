@@ -58,10 +58,12 @@ def append(
     config_hash: str,
     decided_at: str,
     attempt: int = 1,
+    stream_seq: int | None = None,
 ) -> bool:
-    """Add a decision to the chain; False, and no change, when this attempt at this revision has one."""
-    if db.rows(f"SELECT 1 FROM decisions WHERE {_THIS} AND attempt = ?", signal_id, revision, attempt):  # noqa: S608
-        return False
+    """Add a decision to the chain; False, and no change, when this attempt at this revision has one.
+
+    `stream_seq` is its signal's, None to look it up.
+    """
     decision = {
         "signal_id": signal_id,
         "revision": revision,
@@ -71,24 +73,30 @@ def append(
         "config_hash": config_hash,
         "decided_at": decided_at,
     }
-    _add(db, decision | {"attempt": attempt})
-    return True
+    return _add(db, decision | {"attempt": attempt}, stream_seq)
 
 
-def _add(db: Database, decision: dict[str, Any]) -> None:
+def _add(db: Database, decision: dict[str, Any], stream_seq: int | None = None) -> bool:
     tables = ("meta:" + _HEAD, "decisions")
     head, last = db.recalled(tables, _HEAD, lambda: (chain_head(db.rows), _last_number(db.rows)))
     # A row that somebody put behind the end must not keep a decision from being written; `first_break` names it.
     number = max(head.number, last) + 1
-    key = (decision["signal_id"], decision["revision"])
-    found = db.rows(f"SELECT stream_seq FROM signals WHERE {_THIS}", *key)  # noqa: S608
-    stream_seq = int(found[0][0]) if found else 0
+    if stream_seq is None:
+        stream_seq = _stream_seq(db.rows, decision)
     digest = row_hash(head.hash, number, stream_seq, decision["config_hash"], decision["body"])
     row = {**decision, "number": number, "stream_seq": stream_seq, "prev_hash": head.hash, "hash": digest}
     marks = ", ".join("?" * len(row))
-    db.run(f"INSERT INTO decisions ({', '.join(row)}) VALUES ({marks})", *row.values())  # noqa: S608
+    # Its number is free: what stands against it is another decision on this attempt.
+    if not db.run(f"INSERT OR IGNORE INTO decisions ({', '.join(row)}) VALUES ({marks})", *row.values()):  # noqa: S608
+        return False
     _note(db.run, _HEAD, Head(number, digest))
     db.remember(tables, _HEAD, (Head(number, digest), number))
+    return True
+
+
+def _stream_seq(rows: Rows, decision: dict[str, Any]) -> int:
+    found = rows(f"SELECT stream_seq FROM signals WHERE {_THIS}", decision["signal_id"], decision["revision"])  # noqa: S608
+    return int(found[0][0]) if found else 0
 
 
 def _last_number(rows: Rows) -> int:

@@ -59,7 +59,8 @@ def set_latch(db: Database, name: str, value: str, reason: str, at: datetime) ->
 
 def operator_state_at(db: Database, stream_seq: int) -> TradingState:
     """The stricter of both scopes as they stood just before that place in the stream."""
-    return stricter(*(_line(db, scope).at(stream_seq) for scope in Scope))
+    lines = db.recalled(("controls",), "lines", lambda: tuple(_line(db, scope) for scope in Scope))
+    return stricter(*[line.at(stream_seq) for line in lines])
 
 
 def latest_controls(db: Database, limit: int) -> list[ControlRow]:
@@ -69,14 +70,10 @@ def latest_controls(db: Database, limit: int) -> list[ControlRow]:
 
 
 def _line(db: Database, scope: Scope) -> Line:
-    def read() -> Line:
-        rows = db.rows(
-            "SELECT stream_seq, issued_at, verb FROM controls WHERE scope = ? AND verb <> 'notice' ORDER BY id",
-            scope.value,
-        )
-        return line_from(Word(seq, datetime.fromisoformat(at), Verb(verb)) for seq, at, verb in rows)
-
-    return db.recalled(("controls",), ("line", scope), read)
+    rows = db.rows(
+        "SELECT stream_seq, issued_at, verb FROM controls WHERE scope = ? AND verb <> 'notice' ORDER BY id", scope.value
+    )
+    return line_from(Word(seq, datetime.fromisoformat(at), Verb(verb)) for seq, at, verb in rows)
 
 
 def _control_row(row: tuple[Any, ...]) -> ControlRow:

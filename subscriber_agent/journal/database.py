@@ -27,6 +27,10 @@ _WRITES = re.compile(r"\s*(?:INSERT(?:\s+OR\s+\w+)?\s+INTO|UPDATE|DELETE\s+FROM)
 # Far more than there are questions of this kind; a fault, and no growth, if there ever were more.
 _MOST_REMEMBERED = 512
 
+# Writing the log back into the file takes some 10 ms: `checkpoint` does it when nothing waits. Beyond 64 MB the next
+# commit does.
+_LOG_PAGES = 16_384
+
 Row = tuple[Any, ...]
 _Answer = TypeVar("_Answer")
 
@@ -83,6 +87,7 @@ class Database:
             return
         self.rows("PRAGMA journal_mode = WAL")
         self.rows("PRAGMA synchronous = FULL")
+        self.rows(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         if self._is_owner:
             self._migrate(version)
             self._check_after_unclean_stop()
@@ -229,6 +234,10 @@ class Database:
                 self._depth = self._inside = 0
             self.commits += 1
             self._pass_edges()
+
+    def checkpoint(self) -> None:
+        """Write what the log holds back into the file, as far as nobody reads from it."""
+        self.rows("PRAGMA wal_checkpoint(PASSIVE)")
 
     def after_commit(self, edge: str) -> None:
         """Name a crash point that is reached once the transaction of now is on disk, whoever opened it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +11,7 @@ from typing import Any, Self
 import orjson
 
 from signal_contract.edges import reached
+from signal_contract.errors import StorageFailed
 from signal_contract.feedback import Feedback
 from subscriber_agent.journal import approvals, flattening, loosened
 from subscriber_agent.journal.account import AccountWriter
@@ -84,16 +85,22 @@ class Journal(AccountWriter, JournalReader):
     # Decisions and orders ---------------------------------------------------------------------------------------
 
     def write_decision(
-        self, decision: Decision, config_hash: str, order: OrderIntent | None, *, attempt: int = 1
+        self,
+        decision: Decision,
+        config_hash: str,
+        order: OrderIntent | None,
+        *,
+        attempt: int = 1,
+        stream_seq: int | None = None,
     ) -> bool:
         """Write a decision and the order it leads to, together; the decision joins the hash chain.
 
-        `attempt` 2 is the decision after an approval: a row of its own, and readers show the latest. False: this
+        `stream_seq` is the signal's, for who knows it. `attempt` 2 is the decision after an approval: a row of its own, and readers show the latest. False: this
         attempt at this revision was decided before, no change.
         """
         again = {} if attempt == 1 else {"attempt": attempt}
         with self._db.transaction():
-            written = self._append(decision, config_hash, {**decision.as_dict(), **again}, attempt)
+            written = self._append(decision, config_hash, {**decision.as_dict(), **again}, attempt, stream_seq)
             if written and order is not None:
                 self._write_intent(order)
             reached("decision.uncommitted")
@@ -108,7 +115,14 @@ class Journal(AccountWriter, JournalReader):
         with self._db.transaction():
             return self._append(decision, "", {**decision.as_dict(), "note": note})
 
-    def _append(self, decision: Decision, config_hash: str, body: Mapping[str, Any], attempt: int = 1) -> bool:
+    def _append(
+        self,
+        decision: Decision,
+        config_hash: str,
+        body: Mapping[str, Any],
+        attempt: int = 1,
+        stream_seq: int | None = None,
+    ) -> bool:
         """Add a decision to the chain, and mark its signal as decided."""
         written = append(
             self._db,
@@ -120,6 +134,7 @@ class Journal(AccountWriter, JournalReader):
             config_hash=config_hash,
             decided_at=instant_to_text(decision.decided_at),
             attempt=attempt,
+            stream_seq=stream_seq,
         )
         self._db.run(
             "UPDATE signals SET is_decided = 1 WHERE signal_id = ? AND revision = ?",
@@ -223,6 +238,12 @@ class Journal(AccountWriter, JournalReader):
         No `await` inside: other threads wait for its end.
         """
         return self._db.transaction()
+
+    def checkpoint(self) -> None:
+        """Tidy the file up while nothing waits: otherwise a commit does, one in some thirty, and takes much longer."""
+        # A failure, on a full disk say, loses nothing: the log holds it all, and the next commit says what is wrong.
+        with suppress(StorageFailed):
+            self._db.checkpoint()
 
     def prune(self, *, before: datetime, stream_first_sequence: int | None, dry_run: bool = False) -> Pruned:
         """Remove what is older than `before` and gone from the stream (its first sequence; None: not known).

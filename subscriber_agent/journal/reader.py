@@ -114,6 +114,16 @@ class JournalReader(AccountReader):
         )
         return int(rows[0][0])
 
+    def revision_state(self, signal_id: str) -> tuple[int, bool]:
+        """The `latest_revision` of a signal and whether it `is_retracted`, asked in one question."""
+        ((latest, is_retracted),) = self._db.rows(
+            "SELECT coalesce(max(revision), 0), coalesce(max(event = 'retract'), 0) FROM ("
+            "SELECT revision, event FROM signals WHERE signal_id = ?1"
+            " UNION ALL SELECT revision, event FROM spent WHERE signal_id = ?1)",
+            signal_id,
+        )
+        return int(latest), bool(is_retracted)
+
     def is_retracted(self, signal_id: str) -> bool:
         """Whether the signal was withdrawn; a retraction is final."""
         return bool(
@@ -310,11 +320,11 @@ class JournalReader(AccountReader):
     def latch(self, name: str) -> Latch | None:
         """A latch (`local`, `operator`); None when it was never set."""
 
-        def read() -> Latch | None:
-            rows = self._db.rows("SELECT name, value, reason, at FROM latches WHERE name = ?", name)
-            return Latch(rows[0][0], rows[0][1], rows[0][2], datetime.fromisoformat(rows[0][3])) if rows else None
+        def read() -> dict[str, Latch]:
+            rows = self._db.rows("SELECT name, value, reason, at FROM latches")
+            return {row[0]: Latch(row[0], row[1], row[2], datetime.fromisoformat(row[3])) for row in rows}
 
-        return self._db.recalled(("latches",), ("latch", name), read)
+        return self._db.recalled(("latches",), "latches", read).get(name)
 
     def link_state(self) -> LinkRow | None:
         """What the agent last said about its link; None before the first connection."""

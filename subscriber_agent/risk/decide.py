@@ -16,16 +16,15 @@ from subscriber_agent.risk.findings import Case, Worth, fractional_from, server_
 from subscriber_agent.risk.limits import Limits
 from subscriber_agent.risk.market import Market
 from subscriber_agent.risk.plans import entry_plan, exit_plan
-from subscriber_agent.risk.prices import prices_from
+from subscriber_agent.risk.prices import Prices, prices_from
 
 # Products of the longest wire decimals (25 digits) stay exact, and nobody's thread-wide setting changes a decision.
 EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _EXIT_CHECKS = tuple(each for each in CHECKS if each.scope is not Scope.ENTRY)
 _ENTRY_CHECKS = tuple(each for each in CHECKS if each.scope is not Scope.EXIT)
-_EARLY_CHECKS = {
-    checks: tuple(takewhile(lambda each: each.name != FIRST_TO_ASK, checks))
-    for checks in (_EXIT_CHECKS, _ENTRY_CHECKS)
-}
+_EARLY_ENTRY_CHECKS = tuple(takewhile(lambda each: each.name != FIRST_TO_ASK, _ENTRY_CHECKS))
+# Before the price is looked at, none is needed.
+_NO_PRICES = Prices(0, None, None, None, None, None, None, None)
 _REFUSE = CheckOutcome.REFUSE
 # What waits for the friend keeps its plan: he must see what he says yes to.
 _PLANNED = (None, Code.APPROVAL_REQUIRED)
@@ -65,8 +64,9 @@ def decide_unasked(
         return Decision(signal.signal_id, signal.revision, Verdict.NOTED, note, (), None, now)
     book = Book(None, acted_ids=frozenset({signal.signal_id}) if has_acted else frozenset())
     with localcontext(EXACT):
-        case = case_from(signal, book, limits, market, now)
-        _, results, code = _checked(case, _EARLY_CHECKS[checks_for(case)], show_all=False)
+        server_now = server_time(now, market.clock_skew_s)
+        case = Case(signal, book, limits, market, now, _NO_PRICES, Worth(book), server_now, is_fractional=False)
+        _, results, code = _checked(case, _EXIT_CHECKS if case.is_exit else _EARLY_ENTRY_CHECKS, show_all=False)
     if code is None:
         return None
     return Decision(signal.signal_id, signal.revision, Verdict.REFUSED, code, tuple(results), None, now)

@@ -19,7 +19,7 @@ from subscriber_agent.engines.paper.store import STORE_FILE, PaperStore
 from subscriber_agent.engines.paper.takeover import beginning
 from subscriber_agent.engines.paper.turn import Turn
 from subscriber_agent.engines.paper.values import Standing, Terms, Tick, is_price, tick_of
-from subscriber_agent.risk.decision import OrderPlan
+from subscriber_agent.risk.decision import OrderPlan, TimeInForce
 from subscriber_agent.risk.market import Capabilities
 
 _Ids = tuple[str, ...]
@@ -102,6 +102,8 @@ class PaperAccount:
         if self._own is not None or not is_price(price) or at.utcoffset() is None:
             return self._step(_nothing, now, news)
         tick = tick_of(ticker, price, at, self._terms)
+        if ticker not in self.standing.watched:
+            return self._step(_nothing, now, news)
         return self._step(lambda turn: market.price_came(turn, tick, now, self._terms), now, news)
 
     def catch_up(self, now: datetime, news: Iterable[Tick]) -> tuple[Standing, _Ids]:
@@ -122,6 +124,8 @@ class PaperAccount:
         if self._store.is_changed_elsewhere():
             self.standing = self._store.standing()
         ticks = [*news, *(() if self._tape is None else self._tape.until(now, self.standing.watched))]
+        if do is _nothing and not ticks and not _is_due(self.standing, now):
+            return ()
         if self._tape is None:
             self._latest.update((tick.ticker, tick) for tick in ticks)
         while True:
@@ -162,6 +166,15 @@ def account_beside(data: Path) -> tuple[Account, tuple[Holding, ...]]:
 
 def _nothing(turn: Turn) -> None:
     """Only let time pass."""
+
+
+def _is_due(standing: Standing, now: datetime) -> bool:
+    """Whether the passing of time may do something to an order."""
+    orders = standing.orders.values()
+    return any(
+        (each.due_at is not None and each.due_at <= now) or each.plan.time_in_force is TimeInForce.DAY
+        for each in orders
+    )
 
 
 def _reason(plan: OrderPlan, can: Capabilities) -> str | None:

@@ -64,6 +64,14 @@ class PaperEngine:
         self._clock = clock
         self._quotes = quotes if self._settings.price_source == "engine" else None
         self._terms = Terms.of(self._settings)
+        has_quotes = self._settings.price_source != "signals"
+        self._can = Capabilities(
+            quotes=has_quotes,
+            fractions=self._settings.fractions,
+            stop_orders=True,
+            events=has_quotes or bool(self._terms.latency) or self._terms.partial_percent > 0,
+            idempotent=True,
+        )
         self._given, self._has_own_thread = disk, has_own_thread
         self._disk: Disk | None = disk
         self._account: PaperAccount | None = None
@@ -81,14 +89,7 @@ class PaperEngine:
 
     def capabilities(self) -> Capabilities:
         """Long and short, stops and targets held by itself; quotes only where its prices come from elsewhere."""
-        has_quotes = self._settings.price_source != "signals"
-        return Capabilities(
-            quotes=has_quotes,
-            fractions=self._settings.fractions,
-            stop_orders=True,
-            events=has_quotes or bool(self._terms.latency) or self._terms.partial_percent > 0,
-            idempotent=True,
-        )
+        return self._can
 
     async def start(self) -> None:
         """Open the account. Raises EngineUnusable (the quotes file) or StorageFailed."""

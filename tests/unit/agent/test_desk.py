@@ -248,9 +248,9 @@ async def test_an_order_the_engine_forgot_after_accepting_it_is_not_sent_again(j
 
 async def test_a_signal_that_another_copy_decided_first_is_not_handed_over(path, journal):
     class Rival(Mortal):
-        def write_decision(self, decision, config_hash, order, *, attempt=1):
+        def write_decision(self, decision, config_hash, order, **more):
             journal.write_decision(decision, "rival", None)
-            return journal.write_decision(decision, config_hash, order, attempt=attempt)
+            return journal.write_decision(decision, config_hash, order, **more)
 
     received(journal, a_signal())
     desk = a_desk(Rival(journal, Fuse(0, after=True)), Broker(), data=path.parent, mode="live")
