@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+from signal_contract.cli.help_page import show_page
+
 
 def main() -> None:
     """Entry point of `subscriber-agent`."""
+    if show_page(Path(__file__).parent, sys.argv[1:]):
+        return
     from signal_contract.cli.answer import run_app
     from subscriber_agent.cli.application import app
 
