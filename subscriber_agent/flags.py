@@ -12,18 +12,20 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from signal_contract.errors import Denied, InputError, LinkError
 from signal_contract.flags import FlagSet, Held, held, read_flags
-from signal_contract.link import Link
 from signal_contract.signing import SIGNATURE_HEADER, Verifier
 from signal_contract.topology import FLAGS_GET_SUBJECT, FLAGS_SUBJECT
 from subscriber_agent.disk import Disk
 from subscriber_agent.journal import Journal
 from subscriber_agent.risk.market import TradingState
+
+if TYPE_CHECKING:
+    from signal_contract.link import Link
 
 _log = logging.getLogger("catalyst.agent")
 
