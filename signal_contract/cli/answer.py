@@ -33,6 +33,7 @@ def console(stream: IO[str] | None = None) -> Console:
     return Console(
         file=target,
         highlight=False,
+        emoji=False,  # a headline may hold `:fire:`, and the table of them is slow to load
         soft_wrap=not is_terminal,
         width=None if is_terminal else int(os.environ.get("COLUMNS", "160")),
         no_color=True if os.environ.get("NO_COLOR") else None,
