@@ -9,7 +9,7 @@ SOURCES := $(shell find signal_contract publisher signal_admin subscriber_agent 
 
 ifdef UV
 make_venv   = uv venv --quiet --allow-existing --python "$(PYTHON)" $(VENV)
-install     = uv pip install --quiet --python $(BIN)/python
+install     = uv pip install --quiet --compile-bytecode --python $(BIN)/python
 else
 make_venv   = $(PYTHON) -m venv $(VENV)
 install     = $(BIN)/python -m pip install --quiet --disable-pip-version-check

@@ -7,23 +7,24 @@ was ever read there is none.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from signal_contract.errors import Denied, InputError, LinkError
 from signal_contract.flags import FlagSet, Held, held, read_flags
-from signal_contract.link import Link
 from signal_contract.signing import SIGNATURE_HEADER, Verifier
 from signal_contract.topology import FLAGS_GET_SUBJECT, FLAGS_SUBJECT
-from subscriber_agent.disk import Disk
 from subscriber_agent.journal import Journal
 from subscriber_agent.risk.market import TradingState
+
+if TYPE_CHECKING:
+    from signal_contract.link import Link
+    from subscriber_agent.disk import Disk
 
 _log = logging.getLogger("catalyst.agent")
 
@@ -111,6 +112,8 @@ class FlagsWatch:
 
     async def run(self) -> None:
         """Look for ever. Raises StorageFailed; a server that is away or refuses is no reason to end."""
+        import asyncio  # `status` reads the flags without it
+
         while True:
             await asyncio.sleep(self.pause_s)
             await self.look()

@@ -1,7 +1,10 @@
 """Write the generated files of the repository anew: `make generate`. Tests compare them with the code."""
 
+import functools
 import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -12,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from signal_admin.roles import permissions_markdown
 from signal_admin.service.units import unit_files
+from signal_contract.cli.help_page import COLUMNS, PAGE
 from signal_contract.codec import encode, signal_id_from
 from signal_contract.doctor.troubleshooting import symptoms_markdown, troubleshooting_markdown
 from signal_contract.errors import EXIT_MEANING
@@ -247,6 +251,22 @@ def with_blocks(text: str) -> str:
     return re.sub(r"<!-- generated: ([a-z ]+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
 
 
+@functools.cache
+def help_page(package: str, name: str) -> bytes:
+    """The help of a whole command as Typer draws it from its commands, with colours."""
+    code = f"from {package}.cli.application import app; app(prog_name={name!r})"
+    unset = {"NO_COLOR", "TERM", "TERMINAL_WIDTH", "_TYPER_FORCE_DISABLE_TERMINAL"}
+    kept = {key: value for key, value in os.environ.items() if key not in unset}
+    environment = {**kept, "FORCE_COLOR": "1", "COLUMNS": str(COLUMNS), "TERM": "xterm", "PYTHONUTF8": "1"}
+    command = [sys.executable, "-P", "-c", code, "--help"]
+    return subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+
+
+def help_pages() -> dict[Path, bytes]:
+    commands = {"signal_admin": "catalyst", "subscriber_agent": "subscriber-agent"}
+    return {ROOT / package / "cli" / PAGE: help_page(package, name) for package, name in commands.items()}
+
+
 def generated_files() -> dict[Path, bytes]:
     """Every generated file with its content."""
     files = {ROOT / "tests/unit/golden" / f"{name}.json": encode(each) for name, each in golden_signals().items()}
@@ -258,6 +278,7 @@ def generated_files() -> dict[Path, bytes]:
     files[ROOT / "docs/engines/protocol.schema.json"] = schema_text().encode()
     files[ROOT / "docs/permissions.md"] = permissions_markdown().encode()
     files[ROOT / "docs/troubleshooting.md"] = troubleshooting_markdown().encode()
+    files |= help_pages()
     files |= {ROOT / "deploy/systemd" / name: content for name, content in unit_files().items()}
     for name in ("README.md", "docs/risk.md", "docs/delivery.md", "docs/metrics.md", "docs/engines/config.md"):
         files[ROOT / name] = with_blocks((ROOT / name).read_text(encoding="utf-8")).encode()

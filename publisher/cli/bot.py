@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from publisher.cli import DataOption
+from publisher.cli.commands import DataOption
 
 _RUN_HELP = """Run Catalyst-Bot's own runner with its alerts published, before it acts on them.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from signal_admin.cli.beside import COMPANIONS
 from signal_admin.cli.options import DataOption, JsonOption
 from signal_admin.cli.report import DryRunOption, printed
 
@@ -104,7 +105,6 @@ def cluster_up(
     Example: catalyst cluster up --data ./three
     """
     from signal_admin.cli.serving import ServingFlags, settings_with
-    from signal_admin.cli.up import COMPANIONS
 
     settings = settings_with(data, ServingFlags(port=port, tls=tls))
     companions = (keeping_consumers, *(() if no_relay else COMPANIONS))
@@ -269,7 +269,6 @@ def attend(
     Example: catalyst cluster attend --server tls://a:4222 --server tls://b:4222 --server tls://c:4222
     """
     from signal_admin.cli.serving import ServingFlags, settings_with
-    from signal_admin.cli.up import COMPANIONS
 
     settings = settings_with(data, ServingFlags())
     companions = (keeping_consumers, *(() if no_relay else COMPANIONS))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from signal_admin.cli.beside import COMPANIONS, METRIC_SOURCES
 from signal_admin.cli.cluster import keeping_consumers, run_cluster
 from signal_admin.cli.health import HealthOption, with_minding
 from signal_admin.cli.options import DataOption
@@ -36,14 +37,8 @@ from signal_contract.envelope import Envelope
 
 if TYPE_CHECKING:
     from signal_admin.companions import Companion
-    from signal_admin.metrics.serving import OpenSource
     from signal_admin.settings import UpSettings
     from signal_admin.up import Up
-
-# What runs beside the server, below the data directory; filled in by the application that mounts this command.
-COMPANIONS: list[Companion] = []
-# What is measured of this machine beside the server, by name; filled in likewise.
-METRIC_SOURCES: dict[str, OpenSource] = {}
 
 
 def up(

@@ -8,27 +8,32 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import IO, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from signal_contract.envelope import Envelope, Problem
 from signal_contract.errors import CatalystError, ExitCode
 from signal_contract.logs import is_json, log_said
 
-Render = Callable[[Console], None]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Rich costs 0.1 s: what prints nothing but JSON lines goes without.
+Render = Callable[["Console"], None]
 
 
 def console(stream: IO[str] | None = None) -> Console:
     """A console for stdout (or `stream`). Pipes and NO_COLOR get no styling; a pipe is not wrapped at 80 columns."""
+    from rich.console import Console
+
     target = stream or sys.stdout
     is_terminal = target.isatty()
     return Console(
         file=target,
         highlight=False,
+        emoji=False,  # a headline may hold `:fire:`, and the table of them is slow to load
         soft_wrap=not is_terminal,
         width=None if is_terminal else int(os.environ.get("COLUMNS", "160")),
         no_color=True if os.environ.get("NO_COLOR") else None,
@@ -45,9 +50,11 @@ def say(message: str) -> None:
 
 def table(*columns: str, rows: Sequence[Sequence[Any]], title: str | None = None, empty: str = "nothing") -> Render:
     """A renderer that prints rows as a table, or one line when there are none. Cells are text, never markup."""
-    from rich.text import Text
 
     def render(out: Console) -> None:
+        from rich.table import Table
+        from rich.text import Text
+
         if not rows:
             out.print(empty, markup=False)
             return

@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections import UserDict
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from signal_contract.logs import LogFormat, set_up_logs
 
 
-def new_application(help_text: str) -> typer.Typer:
-    """An empty command; its commands are added by the caller."""
+class _Commands(UserDict[str, Any]):
+    """Commands by name: what was `module:attribute` is imported and made a command when it is first asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        found = self.data[name]
+        if isinstance(found, str):
+            found = self.data[name] = _command_from(name, found)
+        return found
+
+
+def _command_from(name: str, target: str) -> Any:
+    """A function as a command, or a whole `typer.Typer` as a group, such as they are below any application."""
+    module, _, attribute = target.partition(":")
+    found = getattr(import_module(module), attribute)
+    holder = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
+    holder.callback()(lambda: None)  # without it one command alone would be no group
+    if isinstance(found, typer.Typer):
+        holder.add_typer(found, name=name)
+    else:
+        holder.command(name)(found)
+    group: Any = typer.main.get_command(holder)
+    return group.commands[name]
+
+
+def new_application(help_text: str, commands: Mapping[str, str]) -> typer.Typer:
+    """A command with the commands below it, `name: "module:attribute"` in the order of the help.
+
+    Only the module of the one that is called is imported: the others would cost each start some 0.1 s.
+    """
+
+    class Lazy(TyperGroup):
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(**settings)
+            self.commands = _Commands(commands)
+
+        def list_commands(self, ctx: Any) -> list[str]:  # Typer's own would build each
+            return list(self.commands)
+
     app = typer.Typer(
+        cls=Lazy,
         help=help_text,
         rich_markup_mode="rich",
         no_args_is_help=True,

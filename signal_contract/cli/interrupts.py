@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from signal_contract.cli.answer import say
+from signal_contract.cli.collecting import collect_as_usual
 from signal_contract.errors import ExitCode
 
 
@@ -25,6 +26,7 @@ class Interrupts:
         self._message = message
         self._count = 0
         self._loop = asyncio.get_running_loop()
+        collect_as_usual()
         # Not loop.add_signal_handler: Windows has none.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)

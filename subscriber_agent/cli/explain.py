@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from signal_contract.model import Signal
     from subscriber_agent.explaining import Explained
     from subscriber_agent.journal import Journal, Stored
+    from subscriber_agent.settings.config import AgentConfig
 
 # A signal is 64 kB at most; more than this is no signal.
 _LARGEST_FILE = 1_000_000
@@ -81,8 +82,6 @@ def explain(
 
 
 def _from_journal(signal_id: str | None, config: Path | None, *, is_now: bool) -> _Answer:
-    from subscriber_agent.explaining import explained_by_journal
-
     place = open_place(config)
     with place.journal() as journal:
         stored = _last_signal(journal) if signal_id is None else _one_signal(journal, signal_id)
@@ -91,9 +90,15 @@ def _from_journal(signal_id: str | None, config: Path | None, *, is_now: bool) -
             {"order_id": row.intent.order_id, "outcome": row.outcome.as_dict() if row.outcome else None}
             for row in journal.orders_of(signal.signal_id)
         ]
-        again = explained_by_journal(stored, journal, place.config, datetime.now(UTC)) if is_now else None
+        again = _decided_again(stored, journal, place.config) if is_now else None
         attempts = journal.decisions_of(signal.signal_id, signal.revision)
     return _Answer(signal, stored.stream_seq, attempts, orders, again)
+
+
+def _decided_again(stored: Stored, journal: Journal, config: AgentConfig) -> Explained:
+    from subscriber_agent.explaining import explained_by_journal
+
+    return explained_by_journal(stored, journal, config, datetime.now(UTC))
 
 
 def _from_file(path: Path, config: Path | None) -> _Answer:

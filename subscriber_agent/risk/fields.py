@@ -120,6 +120,13 @@ SecondsByCatalyst = Annotated[Mapping[str, Number], BeforeValidator(_seconds_by_
 class Settings(BaseModel):
     """What all settings models have in common: frozen, strict, and a misspelt key is an error."""
 
+    # A section is read as a part of the whole: with `defer_build` it gets no validator of its own that nobody calls.
     model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, validate_default=True
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        validate_default=True,
+        defer_build=True,
     )

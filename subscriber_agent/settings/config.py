@@ -82,10 +82,12 @@ def _publisher_key(value: str) -> str:
 
 
 def _metrics(value: str | None) -> str | None:
-    from signal_contract.metrics.endpoint import address_from
+    if value is None:
+        return None
+    from signal_contract.metrics.endpoint import address_from  # which brings an HTTP server
 
     try:
-        return None if value is None else str(address_from(value))
+        return str(address_from(value))
     except CatalystError as error:
         raise ValueError(f"{error.message}. {error.hint}") from error
 

@@ -11,8 +11,8 @@ import yaml
 from typer.main import get_command
 
 from publisher.settings import default_data_dir
-from signal_admin.cli import app as catalyst
-from subscriber_agent.cli import app as subscriber_agent
+from signal_admin.cli.application import app as catalyst
+from subscriber_agent.cli.application import app as subscriber_agent
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

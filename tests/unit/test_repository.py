@@ -1,5 +1,6 @@
 """What the repository promises about itself: generated files are current, the wheel is what is tested."""
 
+import functools
 import importlib.util
 import os
 from importlib.metadata import entry_points, version
@@ -13,6 +14,7 @@ from signal_contract.resources import resource_path
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@functools.cache
 def _generate():
     spec = importlib.util.spec_from_file_location("generate", ROOT / "tests" / "generate.py")
     module = importlib.util.module_from_spec(spec)

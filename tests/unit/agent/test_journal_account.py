@@ -70,6 +70,19 @@ def test_each_part_is_booked_at_the_price_that_makes_the_average_true(journal):
     assert journal.held("ABCD") == 100
 
 
+def test_the_fills_behind_a_count_are_the_rest_of_all_also_after_one_was_taken_back(journal):
+    order = an_order(journal)
+    for total in (10, 20, 30):
+        journal.book(order, Outcome(PARTLY, D(total), D(5)), NOW)
+    with contextlib.suppress(RuntimeError), journal.transaction():
+        journal.book(order, Outcome(PARTLY, D(70), D(5)), NOW)
+        raise RuntimeError("the disk is full")
+    journal.book(order, Outcome(FILLED, D(100), D(5)), NOW)
+    everything = journal.fills()
+    assert len(everything) == 4
+    assert [journal.fills(count) for count in range(6)] == [everything[count:] for count in range(6)]
+
+
 def test_what_had_filled_before_a_cancel_is_booked(journal):
     order = an_order(journal)
     journal.book(order, Outcome(CANCELLED, D(30), D(5)), NOW)
