@@ -43,3 +43,15 @@ RECENT = (
     " ifnull((SELECT position FROM outbox WHERE submitted_at < ? ORDER BY position DESC LIMIT 1), 0)"
     " ORDER BY position DESC LIMIT ?"
 )
+
+# The first receipt counts.
+STORED = (
+    "UPDATE outbox SET state = 'stored', sequence = ?, is_duplicate = ?, stored_at = ?"
+    " WHERE message_id = ? AND state = 'pending'"
+)
+
+# Behind a message id that is not known (any more): from the beginning.
+PENDING = (
+    f"SELECT {ENTRY} FROM outbox WHERE state = 'pending' AND position >"  # noqa: S608
+    " ifnull((SELECT position FROM outbox WHERE message_id = ?), 0) ORDER BY position LIMIT ?"
+)
