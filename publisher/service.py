@@ -102,6 +102,7 @@ class SignalPublisher:
             self._dial,
             on_receipt=self._note,
             signer=lambda: current_signer(self._settings),
+            commits=self._commits,
         )
         if self._is_background:
             self._background = Background(self._outbox, self._relay, self._told, heartbeat_s=self._heartbeat_s)
