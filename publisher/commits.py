@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from publisher.entry import Entry, Receipt, Submitted, is_intact
 from publisher.outbox import Outbox
 
-Made = Callable[[], Sequence[Entry]]
 # What was submitted here and not read yet is known to be intact; beyond this many the signature is checked.
 _KNOWN = 4096
 
@@ -23,11 +22,10 @@ _KNOWN = 4096
 @dataclass(slots=True)
 class _Job:
     done: asyncio.Future[tuple[Submitted, ...]]
-    made: Made | None = None
-    receipts: Sequence[Receipt] = ()
     entries: Sequence[Entry] = ()
+    receipts: Sequence[Receipt] = ()
     answer: tuple[Submitted, ...] = ()
-    failure: Exception | None = field(default=None)
+    failure: Exception | None = None
 
 
 class Commits:
@@ -42,12 +40,17 @@ class Commits:
         self._known: dict[str, Entry] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
 
-    async def submit(self, made: Made) -> tuple[Submitted, ...]:
-        """Keep what `made()` returns, all or none of it; on return it is synced. `made` runs in the writing thread.
+    @property
+    def is_writing(self) -> bool:
+        """Whether something is being committed."""
+        return self._is_writing
+
+    async def submit(self, entries: Sequence[Entry]) -> tuple[Submitted, ...]:
+        """Keep entries in their order, all or none of them; on return they are synced.
 
         Raises StorageFailed, to everybody whose entries or receipts were in the same commit.
         """
-        return await self._queued(_Job(self._loop.create_future(), made=made))
+        return await self._queued(_Job(self._loop.create_future(), entries=entries))
 
     async def confirm(self, receipts: Sequence[Receipt]) -> None:
         """Note receipts; on return they are synced. Raises StorageFailed."""
@@ -72,27 +75,22 @@ class Commits:
             self._loop.call_soon_threadsafe(_told, jobs)
 
     def _commit(self, jobs: list[_Job]) -> None:
-        ready = [job for job in jobs if _is_ready(job)]
-        if not ready:
-            return
+        for job in jobs:
+            self._remember(job.entries)
+        receipts = [receipt for job in jobs for receipt in job.receipts]
         try:
-            answers = self._outbox.write(
-                [job.entries for job in ready],
-                [receipt for job in ready for receipt in job.receipts],
-                now=datetime.now(UTC),
-            )
+            answers = self._outbox.write([job.entries for job in jobs], receipts, now=datetime.now(UTC))
         except Exception as error:  # noqa: BLE001  # handed to all who wait for this commit
-            for job in ready:
+            for job in jobs:
                 job.failure = error
         else:
-            for job, answer in zip(ready, answers, strict=True):
+            for job, answer in zip(jobs, answers, strict=True):
                 job.answer = answer
-                self._remember(job)
 
-    def _remember(self, job: _Job) -> None:
-        for entry, submitted in zip(job.entries, job.answer, strict=True):
-            if submitted.is_new:
-                self._known[entry.message_id] = entry
+    def _remember(self, entries: Sequence[Entry]) -> None:
+        # Before they are written: another thread reads them as soon as they are.
+        for entry in entries:
+            self._known[entry.message_id] = entry
         while len(self._known) > _KNOWN:
             del self._known[next(iter(self._known))]
 
@@ -101,7 +99,7 @@ class Commits:
 
         What this process has submitted is compared; for everything else the signature says it. Raises StorageFailed.
         """
-        return await self._loop.run_in_executor(self._thread, self._read, limit, after)
+        return await self._loop.run_in_executor(None, self._read, limit, after)
 
     def _read(self, limit: int, after: str) -> list[tuple[Entry, bool]]:
         return [(entry, self._is_intact(entry)) for entry in self._outbox.pending(limit, after=after)]
@@ -113,15 +111,6 @@ class Commits:
     async def close(self) -> None:
         """Wait for what is being written."""
         await asyncio.to_thread(self._thread.shutdown)
-
-
-def _is_ready(job: _Job) -> bool:
-    """Make a job's entries; a fault in that is its caller's alone."""
-    try:
-        job.entries = job.made() if job.made is not None else ()
-    except Exception as error:  # noqa: BLE001  # handed to its caller
-        job.failure = error
-    return job.failure is None
 
 
 def _told(jobs: list[_Job]) -> None:

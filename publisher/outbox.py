@@ -15,15 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import orjson
 from filelock import FileLock, Timeout
 
 from publisher.entry import Counts, Entry, Kept, Receipt, Replaced, Submitted
 from publisher.outbox_file import BUSY_TIMEOUT_S, carried_over, identity, is_damage, move, prepared
-from publisher.schema import ENTRY, PENDING, RECENT, STORED
+from publisher.schema import ENTRY, PENDING, RECENT, STORED, inserting
 from signal_contract.edges import reached
 from signal_contract.errors import StorageFailed
 
 _REPLACEMENTS_AT_ONCE = 3
+_ROWS_AT_ONCE = 64
 _NOWHERE = (-1, -1)
 
 Work = Callable[[sqlite3.Connection], "T"]
@@ -189,11 +191,12 @@ class Outbox:
         self, groups: Sequence[Sequence[Entry]], receipts: Sequence[Receipt], *, now: datetime
     ) -> list[tuple[Submitted, ...]]:
         """Keep groups of entries and receipts in one transaction, all or none; the answer has a part for each group."""
-        stored = [(each.sequence, int(each.is_duplicate), _text(now), each.message_id) for each in receipts]
+        stored = orjson.dumps([(each.message_id, each.sequence, each.is_duplicate) for each in receipts]).decode()
 
         def write(connection: sqlite3.Connection) -> list[tuple[Submitted, ...]]:
-            connection.executemany(STORED, stored)
-            submitted = [tuple(_insert(connection, entry, now) for entry in entries) for entries in groups]
+            if receipts:
+                connection.execute(STORED, (_text(now), stored))
+            submitted = _inserted(connection, groups, now)
             reached("outbox.uncommitted" if any(groups) else "receipts.uncommitted")
             return submitted
 
@@ -268,13 +271,27 @@ class Outbox:
             self._reopen(reason)
 
 
-def _insert(connection: sqlite3.Connection, entry: Entry, now: datetime) -> Submitted:
-    cursor = connection.execute(
-        f"INSERT INTO outbox ({ENTRY}, submitted_at) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
-        " ON CONFLICT (message_id) DO NOTHING",
-        (entry.message_id, entry.subject, entry.payload, entry.signature, entry.signed_by, _text(now)),
-    )
-    return Submitted(entry.message_id, cursor.rowcount == 1)
+def _inserted(
+    connection: sqlite3.Connection, groups: Sequence[Sequence[Entry]], now: datetime
+) -> list[tuple[Submitted, ...]]:
+    # One statement for many rows: each statement hands the interpreter to other threads and waits to get it back.
+    entries, at = [entry for group in groups for entry in group], _text(now)
+    new: set[str] = set()
+    for start in range(0, len(entries), _ROWS_AT_ONCE):
+        rows = entries[start : start + _ROWS_AT_ONCE]
+        values = [
+            value
+            for each in rows
+            for value in (each.message_id, each.subject, each.payload, each.signature, each.signed_by, at)
+        ]
+        new.update(row[0] for row in connection.execute(inserting(len(rows)), values).fetchall())
+    return [tuple(_submitted(entry, new) for entry in group) for group in groups]
+
+
+def _submitted(entry: Entry, new: set[str]) -> Submitted:
+    is_new = entry.message_id in new
+    new.discard(entry.message_id)  # the same id again, in the same transaction, is known by then
+    return Submitted(entry.message_id, is_new)
 
 
 def _kept(row: Sequence[Any]) -> Kept:

@@ -20,7 +20,7 @@ from publisher.circuit import Circuit
 from publisher.commits import Commits
 from publisher.entry import Entry, Receipt
 from publisher.outbox import Outbox
-from publisher.sending import Sending, Ways
+from publisher.sending import News, Sending, Ways
 from signal_contract.delivery import PubAck
 from signal_contract.edges import reached
 from signal_contract.errors import (
@@ -44,6 +44,7 @@ _CONNECT_S = 5.0
 # A restarted server takes connections a moment before its stream answers.
 _STREAM_GRACE_S = 2.0
 _LOCK_POLL_S = 0.05
+_UNKNOWN = 1 << 62
 _BEHIND_HEADER = "Nats-Expected-Last-Msg-Id"
 
 
@@ -114,7 +115,7 @@ class Relay:
     ) -> None:
         self._outbox = outbox
         self._commits = commits or Commits(outbox)
-        self._news = asyncio.Event()
+        self._news = News()
         self._dial = dial
         self._signer = signer
         self._signing: Signer | None = None
@@ -128,7 +129,7 @@ class Relay:
 
     def wake(self) -> None:
         """Something was submitted: a drain that runs takes it along."""
-        self._news.set()
+        self._news.submitted()
 
     async def drain(self, *, timeout_s: float) -> Drained:
         """Send until nothing waits, or until `timeout_s` seconds pass without a receipt. Raises StorageFailed only."""
@@ -140,7 +141,7 @@ class Relay:
                 failure = AlreadyRunning(
                     "another publish is sending from this outbox", hint="It sends these signals as well: let it end."
                 )
-        waiting = await asyncio.to_thread(self._outbox.waiting)
+        waiting = await asyncio.to_thread(self._outbox.waiting) if failure is not None else 0
         return Drained(receipts, waiting, failure if waiting else None)
 
     async def _sent(self, timeout_s: float) -> tuple[tuple[Receipt, ...], CatalystError | None]:
@@ -176,8 +177,7 @@ class Relay:
         """The relay's lock, waited for as long as the relay that holds it makes progress."""
         lock = FileLock(f"{self._outbox.path}.relay.lock", mode=0o600, thread_local=False)
         clock = asyncio.get_running_loop().time
-        deadline = clock() + timeout_s
-        least = await asyncio.to_thread(self._outbox.waiting)
+        deadline, least = clock() + timeout_s, _UNKNOWN
         while True:
             try:
                 lock.acquire(timeout=0)

@@ -118,7 +118,8 @@ class SignalPublisher:
             if self._relay is not None:
                 await self._relay.close()
             if self._commits is not None:
-                await self._commits.close()
+                commits, self._commits = self._commits, None
+                await commits.close()
             if self._outbox is not None:
                 self._outbox.close()
 
@@ -236,7 +237,7 @@ class SignalPublisher:
             raise RuntimeError(_NOT_ENTERED)
         self.check()
         signer = self._settings.signer
-        submitted = await commits.submit(lambda: [entry_from(signal, signer) for signal in signals])
+        submitted = await commits.submit([entry_from(signal, signer) for signal in signals])
         if self._background is not None:
             self._background.wake()
         return submitted
