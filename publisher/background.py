@@ -116,6 +116,7 @@ class Background:
     def wake(self) -> None:
         """Send at once: something was submitted."""
         self._submitted.set()
+        self._relay.wake()
 
     def look(self) -> None:
         """Look at the stream at once: the connection has changed."""
@@ -142,15 +143,16 @@ class Background:
     async def _send_for_ever(self) -> None:
         while True:
             await _set_or_after(self._submitted, _POLL_S)
+            is_known = self._submitted.is_set()
             self._submitted.clear()
-            self._unsent = await self._round()
+            self._unsent = await self._round(is_known=is_known)
             if self._unsent is not None:
                 await self._pause("sending", self._unsent)
 
-    async def _round(self) -> CatalystError | None:
-        """Send what waits; why it did not work."""
+    async def _round(self, *, is_known: bool) -> CatalystError | None:
+        """Send what waits, which is looked for unless it `is_known`; why it did not work."""
         try:
-            if not await asyncio.to_thread(self._outbox.waiting):
+            if not is_known and not await asyncio.to_thread(self._outbox.waiting):
                 return None
             failure = (await self._relay.drain(timeout_s=_ROUND_S)).failure
         except CatalystError as error:

@@ -1,14 +1,12 @@
 """The durable queue between the classifier and the broker: SQLite, one synced commit a submit, order kept.
 
-The only module here that knows sqlite3. Several processes may submit; one relay drains (see `relay`). A row is
+Several processes may submit; one relay drains (see `relay`). A row is
 `pending` until the stream's receipt is in, then `stored`; rows stay, so that publishing again is a duplicate.
 A damaged file is moved aside and a new one begun with what can still be read and proven; see `Replaced`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -17,23 +15,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import orjson
 from filelock import FileLock, Timeout
 
-from publisher.entry import Counts, Entry, Kept, Receipt, Replaced, Submitted, is_intact
-from publisher.schema import CARRIED, ENTRY, MIGRATIONS, RECENT, SCHEMA
+from publisher.entry import Counts, Entry, Kept, Receipt, Replaced, Submitted
+from publisher.outbox_file import BUSY_TIMEOUT_S, carried_over, identity, is_damage, move, prepared
+from publisher.schema import ENTRY, PENDING, RECENT, STORED, inserting
 from signal_contract.edges import reached
 from signal_contract.errors import StorageFailed
 
-_BUSY_TIMEOUT_S = 10.0
-# quick_check reads about 1 GB/s: a file this small is checked at every open, a larger one after an unclean stop.
-_ALWAYS_CHECKED_BYTES = 64 * 1024 * 1024
 _REPLACEMENTS_AT_ONCE = 3
+_ROWS_AT_ONCE = 64
 _NOWHERE = (-1, -1)
 
 Work = Callable[[sqlite3.Connection], "T"]
 T = TypeVar("T")
 
-_DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 # SQLite's word → what to say and do.
 _SAID: dict[str, tuple[str, str]] = {
     "SQLITE_FULL": ("the disk or its quota is full; nothing was half written", "Free disk space, then publish again."),
@@ -46,10 +43,6 @@ _SAID: dict[str, tuple[str, str]] = {
 }
 
 
-class _Damaged(sqlite3.DatabaseError):
-    """The file's structure is wrong, although SQLite has not stumbled over it."""
-
-
 @contextmanager
 def _failures_named(path: Path) -> Iterator[None]:
     try:
@@ -59,10 +52,6 @@ def _failures_named(path: Path) -> Iterator[None]:
         known = next((said for word, said in _SAID.items() if name.startswith(word)), None)
         what, hint = known or (str(error) or error.__class__.__name__, None)
         raise StorageFailed(f"the outbox {path} failed: {what}", hint=hint) from error
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    return isinstance(error, _Damaged) or str(getattr(error, "sqlite_errorname", "")).startswith(_DAMAGE)
 
 
 class Outbox:
@@ -78,7 +67,7 @@ class Outbox:
         self._lock = threading.Lock()
         with self._opening():
             self._connection = self._connected()
-            self._identity = _identity(path)
+            self._identity = identity(path)
 
     @classmethod
     def open(cls, path: Path, *, max_bytes: int | None = None) -> Self:
@@ -93,30 +82,30 @@ class Outbox:
     def _opening(self) -> FileLock:
         # Two processes that turn a new file into WAL at once would get SQLITE_BUSY in spite of the busy time-out;
         # two that find the same damage must not both move it.
-        return FileLock(f"{self.path}.open.lock", timeout=_BUSY_TIMEOUT_S, mode=0o600)
+        return FileLock(f"{self.path}.open.lock", timeout=BUSY_TIMEOUT_S, mode=0o600)
 
     def _connected(self) -> sqlite3.Connection:
         """A sound file and its connection; to be called under the opening lock."""
         try:
-            return _prepared(self.path, self._max_bytes)
+            return prepared(self.path, self._max_bytes)
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not is_damage(error):
                 raise
             return self._begun_anew(str(error))
 
     def _begun_anew(self, reason: str) -> sqlite3.Connection:
         kept_as = Path(f"{self.path}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
-        _moved(self.path, kept_as)
+        move(self.path, kept_as)
         try:
-            connection = _prepared(self.path, self._max_bytes)
+            connection = prepared(self.path, self._max_bytes)
             try:
-                self.replaced.append(_carried_over(kept_as, connection, reason))
+                self.replaced.append(carried_over(kept_as, connection, reason))
             except BaseException:
                 connection.close()
                 raise
         except BaseException:
             # On a full disk, say: the next one to open it finds the damage, and its signals, again.
-            _moved(kept_as, self.path)
+            move(kept_as, self.path)
             raise
         return connection
 
@@ -142,7 +131,7 @@ class Outbox:
                 try:
                     answer = work(self._connection)
                 except sqlite3.DatabaseError as error:
-                    if not _is_damage(error):
+                    if not is_damage(error):
                         raise
                     self._reopen(str(error))
                     continue
@@ -153,7 +142,7 @@ class Outbox:
 
     def _is_current(self) -> bool:
         try:
-            return _identity(self.path) == self._identity
+            return identity(self.path) == self._identity
         except FileNotFoundError:
             return False
 
@@ -165,7 +154,7 @@ class Outbox:
                 self._connection = self._begun_anew(damage)
             else:
                 self._connection = self._connected()
-            self._identity = _identity(self.path)
+            self._identity = identity(self.path)
 
     def _written(self, work: Work[T]) -> T:
         def transaction(connection: sqlite3.Connection) -> T:
@@ -192,33 +181,33 @@ class Outbox:
 
     def submit_many(self, entries: Sequence[Entry], *, now: datetime) -> tuple[Submitted, ...]:
         """Keep entries in their order in one transaction: all of them or, with StorageFailed, none."""
-
-        def insert(connection: sqlite3.Connection) -> tuple[Submitted, ...]:
-            submitted = tuple(_insert(connection, entry, now) for entry in entries)
-            reached("outbox.uncommitted")
-            return submitted
-
-        answer = self._written(insert)
-        reached("outbox.committed")
-        return answer
-
-    def pending(self, limit: int) -> tuple[Entry, ...]:
-        """The oldest entries without a receipt, in the order of submission."""
-        rows = self._rows(f"SELECT {ENTRY} FROM outbox WHERE state = 'pending' ORDER BY position LIMIT ?", limit)  # noqa: S608
-        return tuple(Entry(*row) for row in rows)
+        return self.write([entries], [], now=now)[0]
 
     def confirm(self, receipt: Receipt, *, now: datetime) -> None:
         """Note the stream's receipt; the entry is not sent again."""
-        values = (receipt.sequence, int(receipt.is_duplicate), _text(now), receipt.message_id)
-        self._written(
-            lambda connection: (
-                connection.execute(
-                    "UPDATE outbox SET state = 'stored', sequence = ?, is_duplicate = ?, stored_at = ?"
-                    " WHERE message_id = ? AND state = 'pending'",
-                    values,
-                ).rowcount
-            )
-        )
+        self.write([], [receipt], now=now)
+
+    def write(
+        self, groups: Sequence[Sequence[Entry]], receipts: Sequence[Receipt], *, now: datetime
+    ) -> list[tuple[Submitted, ...]]:
+        """Keep groups of entries and receipts in one transaction, all or none; the answer has a part for each group."""
+        stored = orjson.dumps([(each.message_id, each.sequence, each.is_duplicate) for each in receipts]).decode()
+
+        def write(connection: sqlite3.Connection) -> list[tuple[Submitted, ...]]:
+            if receipts:
+                connection.execute(STORED, (_text(now), stored))
+            submitted = _inserted(connection, groups, now)
+            reached("outbox.uncommitted" if any(groups) else "receipts.uncommitted")
+            return submitted
+
+        answer = self._written(write)
+        if any(groups):
+            reached("outbox.committed")
+        return answer
+
+    def pending(self, limit: int, *, after: str = "") -> tuple[Entry, ...]:
+        """The oldest entries without a receipt, in the order of submission; only those behind a message id."""
+        return tuple(Entry(*row) for row in self._rows(PENDING, after, limit))
 
     def receipt(self, message_id: str) -> Receipt | None:
         """The receipt of an entry, or None while it waits or when it is not known."""
@@ -282,13 +271,27 @@ class Outbox:
             self._reopen(reason)
 
 
-def _insert(connection: sqlite3.Connection, entry: Entry, now: datetime) -> Submitted:
-    cursor = connection.execute(
-        f"INSERT INTO outbox ({ENTRY}, submitted_at) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
-        " ON CONFLICT (message_id) DO NOTHING",
-        (entry.message_id, entry.subject, entry.payload, entry.signature, entry.signed_by, _text(now)),
-    )
-    return Submitted(entry.message_id, cursor.rowcount == 1)
+def _inserted(
+    connection: sqlite3.Connection, groups: Sequence[Sequence[Entry]], now: datetime
+) -> list[tuple[Submitted, ...]]:
+    # One statement for many rows: each statement hands the interpreter to other threads and waits to get it back.
+    entries, at = [entry for group in groups for entry in group], _text(now)
+    new: set[str] = set()
+    for start in range(0, len(entries), _ROWS_AT_ONCE):
+        rows = entries[start : start + _ROWS_AT_ONCE]
+        values = [
+            value
+            for each in rows
+            for value in (each.message_id, each.subject, each.payload, each.signature, each.signed_by, at)
+        ]
+        new.update(row[0] for row in connection.execute(inserting(len(rows)), values).fetchall())
+    return [tuple(_submitted(entry, new) for entry in group) for group in groups]
+
+
+def _submitted(entry: Entry, new: set[str]) -> Submitted:
+    is_new = entry.message_id in new
+    new.discard(entry.message_id)  # the same id again, in the same transaction, is known by then
+    return Submitted(entry.message_id, is_new)
 
 
 def _kept(row: Sequence[Any]) -> Kept:
@@ -299,101 +302,3 @@ def _kept(row: Sequence[Any]) -> Kept:
 def _text(instant: datetime) -> str:
     # Always with microseconds: these texts are compared.
     return instant.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
-
-
-def _prepared(path: Path, max_bytes: int | None) -> sqlite3.Connection:
-    # Never opened and closed by hand when it exists: that would drop the locks of SQLite's other connections here.
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        if path.stat().st_size == 0:  # SQLite would take it for a new one and drop the log
-            raise _Damaged("it is empty") from None
-    path.chmod(0o600)
-    was_clean = not Path(f"{path}-wal").exists()
-    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    try:
-        # FULL syncs the WAL at each commit: what `submit` returned for survives a power cut.
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        if max_bytes is not None:
-            ((page_size,),) = connection.execute("PRAGMA page_size").fetchall()
-            connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page_size)}")
-        _migrate(path, connection)
-        if not was_clean or path.stat().st_size <= _ALWAYS_CHECKED_BYTES:
-            _check(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _migrate(path: Path, connection: sqlite3.Connection) -> None:
-    ((version,),) = connection.execute("PRAGMA user_version").fetchall()
-    if version > SCHEMA:
-        raise StorageFailed(
-            f"the outbox {path} was written by a newer version (schema {version})", hint="Upgrade catalyst-signals."
-        )
-    if version == SCHEMA:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    for statement in (each for step in MIGRATIONS[version:] for each in step):
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {SCHEMA}")
-    connection.execute("COMMIT")
-
-
-def _check(connection: sqlite3.Connection) -> None:
-    found = connection.execute("PRAGMA quick_check(1)").fetchall()
-    if found != [("ok",)]:
-        raise _Damaged("; ".join(str(row[0]) for row in found).replace("\n", " ")[:200])
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'outbox'").fetchall():
-        raise _Damaged("its table is gone")
-
-
-def _moved(path: Path, target: Path) -> None:
-    # The log first: beside a new file it would be deleted, and it may hold the newest signals.
-    for suffix in ("-wal", "-shm", ""):
-        Path(f"{target}{suffix}").unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").rename(f"{target}{suffix}")
-
-
-def _carried_over(kept_as: Path, connection: sqlite3.Connection, reason: str) -> Replaced:
-    """Put into the new file what the damaged one still holds and can prove; best effort."""
-    salvaged = pending = dropped = 0
-    connection.execute("BEGIN IMMEDIATE")
-    for row in _readable(kept_as):
-        entry, state = Entry(*row[:5]), row[6]
-        try:
-            if not is_intact(entry):
-                raise ValueError("not what was submitted")
-            connection.execute(f"INSERT INTO outbox ({CARRIED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
-        except (ValueError, AttributeError, TypeError, sqlite3.IntegrityError):
-            dropped += 1
-            continue
-        salvaged += 1
-        pending += state == "pending"
-    connection.execute("COMMIT")
-    return Replaced(kept_as, reason, salvaged, pending, dropped)
-
-
-def _readable(kept_as: Path) -> list[tuple[Any, ...]]:
-    """All rows that can be read, from both ends towards the damage, in the order of submission."""
-    found: dict[int, tuple[Any, ...]] = {}
-    with contextlib.suppress(sqlite3.Error):
-        # Read-only, so that closing it does not fold the log in: the evidence stays as it is.
-        connection = sqlite3.connect(f"{kept_as.as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S)
-        try:
-            for order in ("ASC", "DESC"):
-                with contextlib.suppress(sqlite3.Error):
-                    query = f"SELECT position, {CARRIED} FROM outbox NOT INDEXED ORDER BY position {order}"  # noqa: S608
-                    for position, *row in connection.execute(query):
-                        found[position] = tuple(row)
-        finally:
-            connection.close()
-    return [found[position] for position in sorted(found)]

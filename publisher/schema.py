@@ -43,3 +43,25 @@ RECENT = (
     " ifnull((SELECT position FROM outbox WHERE submitted_at < ? ORDER BY position DESC LIMIT 1), 0)"
     " ORDER BY position DESC LIMIT ?"
 )
+
+# The first receipt counts. The second value is a JSON array of [message id, sequence, whether it is a duplicate].
+STORED = (
+    "UPDATE outbox SET state = 'stored', stored_at = ?, sequence = json_extract(told.value, '$[1]'),"
+    " is_duplicate = json_extract(told.value, '$[2]')"
+    " FROM json_each(?) AS told WHERE message_id = json_extract(told.value, '$[0]') AND state = 'pending'"
+)
+
+# Behind a message id that is not known (any more): from the beginning.
+PENDING = (
+    f"SELECT {ENTRY} FROM outbox WHERE state = 'pending' AND position >"  # noqa: S608
+    " ifnull((SELECT position FROM outbox WHERE message_id = ?), 0) ORDER BY position LIMIT ?"
+)
+
+
+def inserting(rows: int) -> str:
+    """The statement that keeps so many entries and returns the message ids of those that were not known."""
+    values = ", ".join(["(?, ?, ?, ?, ?, ?)"] * rows)
+    return (
+        f"INSERT INTO outbox ({ENTRY}, submitted_at) VALUES {values}"  # noqa: S608
+        " ON CONFLICT (message_id) DO NOTHING RETURNING message_id"
+    )

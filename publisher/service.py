@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from publisher.background import Background, StateChange, Told
 from publisher.circuit import CircuitState
+from publisher.commits import Commits
 from publisher.entry import Counts, Kept, Receipt, Replaced, Submitted, entry_from
 from publisher.intake.bot import Terms
 from publisher.intake.outcome import Draft
@@ -35,6 +36,7 @@ __all__ = ["ScoredSubmit", "SignalPublisher", "entry_from"]
 # A publisher that runs for months does not remember every receipt; the outbox does.
 _RECEIPTS_REMEMBERED = 1000
 _CLOSING_S = 5.0
+_NOT_ENTERED = "use it as `async with SignalPublisher(…) as publisher`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class SignalPublisher:
         self.closing_s = closing_s
         self._receipts: deque[Receipt] = deque(maxlen=_RECEIPTS_REMEMBERED if background else None)
         self._outbox: Outbox | None = None
+        self._commits: Commits | None = None
         self._relay: Relay | None = None
         self._background: Background | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -93,8 +96,13 @@ class SignalPublisher:
         self._rules = await asyncio.to_thread(read_rules, self._settings.data)
         self._loop = asyncio.get_running_loop()
         self._outbox = await asyncio.to_thread(Outbox.open, self._settings.outbox)
+        self._commits = Commits(self._outbox)
         self._relay = Relay(
-            self._outbox, self._dial, on_receipt=self._note, signer=lambda: current_signer(self._settings)
+            self._outbox,
+            self._dial,
+            on_receipt=self._note,
+            signer=lambda: current_signer(self._settings),
+            commits=self._commits,
         )
         if self._is_background:
             self._background = Background(self._outbox, self._relay, self._told, heartbeat_s=self._heartbeat_s)
@@ -109,6 +117,9 @@ class SignalPublisher:
         finally:
             if self._relay is not None:
                 await self._relay.close()
+            if self._commits is not None:
+                commits, self._commits = self._commits, None
+                await commits.close()
             if self._outbox is not None:
                 self._outbox.close()
 
@@ -155,7 +166,7 @@ class SignalPublisher:
     @property
     def _opened(self) -> tuple[Outbox, Relay]:
         if self._outbox is None or self._relay is None:
-            raise RuntimeError("use it as `async with SignalPublisher(…) as publisher`")
+            raise RuntimeError(_NOT_ENTERED)
         return self._outbox, self._relay
 
     @property
@@ -221,10 +232,12 @@ class SignalPublisher:
 
     async def submit_many(self, signals: Sequence[Signal]) -> tuple[Submitted, ...]:
         """Sign and keep signals in their order, all or none of them. Raises StorageFailed."""
-        outbox = self._opened[0]
+        commits = self._commits
+        if commits is None:
+            raise RuntimeError(_NOT_ENTERED)
         self.check()
-        entries = [entry_from(signal, self._settings.signer) for signal in signals]
-        submitted = await asyncio.to_thread(outbox.submit_many, entries, now=datetime.now(UTC))
+        signer = self._settings.signer
+        submitted = await commits.submit([entry_from(signal, signer) for signal in signals])
         if self._background is not None:
             self._background.wake()
         return submitted

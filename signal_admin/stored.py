@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from signal_contract.errors import BrokerRefused
-from signal_contract.link import Link, raise_api_error
+from signal_contract.link import Link
+from signal_contract.receipts import raise_api_error
 from signal_contract.topology import API_PREFIX
 
 _NO_MESSAGE = 10037  # JetStream's err_code: no message found

@@ -30,13 +30,13 @@ from signal_contract.errors import (
     BrokerRefused,
     CatalystError,
     Denied,
-    DurableMissing,
     LinkError,
     RequestTimedOut,
     ServerUnreachable,
     StreamMissing,
     TlsFailed,
 )
+from signal_contract.receipts import Receipts, raise_api_error, receipt_from
 from signal_contract.trust import SECURE, secure_context, servers_checked
 from signal_contract.websocket import websocket_checked
 
@@ -45,9 +45,6 @@ _log = logging.getLogger("catalyst.link")
 # A restarted server can refuse for a moment until its resolver is loaded; a first connection has no such excuse.
 _AUTH_FAILURES_ALLOWED = 5
 _CLOSE_TIMEOUT_S = 2.0
-
-# JetStream API err_code → our class (nats-server's errors.json is the source).
-_API_ERRORS: dict[int, type[LinkError]] = {10059: StreamMissing, 10014: DurableMissing}
 
 
 class Link:
@@ -61,6 +58,7 @@ class Link:
         self._creds = creds
         self._on_notice = on_notice or (lambda notice: None)
         self._asked: dict[str, set[asyncio.Future[Delivery]]] = {}
+        self._receipts: Receipts | None = None
         self._auth_failures = 0
         self._was_up = False
         self._last_error: BaseException | None = None
@@ -206,6 +204,8 @@ class Link:
         for future in self._asked.get(subject.lower(), ()):
             if not future.done():
                 future.set_exception(Denied(f"the server denies these credentials {subject}"))
+        if self._receipts is not None:
+            self._receipts.deny(subject.lower())
         self._on_notice(LinkNotice(LinkEvent.DENIED, text.removeprefix("nats: ")))
 
     async def _on_closed(self) -> None:
@@ -301,9 +301,15 @@ class Link:
             reply = await self.request(subject, data, headers=headers, timeout_s=timeout_s)
         except BrokerRefused as error:
             raise StreamMissing(f"no stream takes {subject}") from error
-        answer = orjson.loads(reply.data)
-        raise_api_error(answer)
-        return PubAck(str(answer["stream"]), int(answer["seq"]), bool(answer.get("duplicate", False)))
+        return receipt_from(reply.data)
+
+    async def send_stored(
+        self, subject: str, data: bytes, *, headers: Mapping[str, str], timeout_s: float = 5.0
+    ) -> asyncio.Future[PubAck]:
+        """`publish_stored` that returns when it is sent, in the order of the calls; the future brings the receipt."""
+        if self._receipts is None:
+            self._receipts = Receipts(self)
+        return await self._receipts.send(subject, data, headers, timeout_s)
 
     async def subscribe(self, subject: str, handler: Handler) -> Subscription:
         """Call `handler` for each message, one at a time and in order. A denial is told by LinkEvent.DENIED."""
@@ -373,12 +379,3 @@ async def opened(servers: Sequence[str], creds: Creds | None, *, label: str, **o
 
 def _delivery(message: NatsMessage) -> Delivery:
     return Delivery(message.subject, message.data, message.reply, message.headers or {})
-
-
-def raise_api_error(answer: Any) -> None:
-    """Raise the error that a JetStream answer holds, if any."""
-    error = answer.get("error") if isinstance(answer, dict) else {"description": "not a JSON object"}
-    if not error:
-        return
-    kind = _API_ERRORS.get(int(error.get("err_code", 0)), BrokerRefused)
-    raise kind(f"the server answers: {error.get('description', 'unknown error')} ({error.get('err_code', '?')})")

@@ -18,7 +18,8 @@ import orjson
 from signal_admin.backup.private_files import created
 from signal_contract.delivery import Delivery
 from signal_contract.errors import BrokerRefused, Denied, RequestTimedOut, StorageFailed
-from signal_contract.link import Link, raise_api_error
+from signal_contract.link import Link
+from signal_contract.receipts import raise_api_error
 from signal_contract.topology import API_PREFIX
 
 _CHUNK_BYTES = 128 * 1024

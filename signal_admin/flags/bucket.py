@@ -24,8 +24,9 @@ from signal_admin.standing import standing_held
 from signal_admin.vault import read_vault
 from signal_contract.errors import Conflict, LinkError, NotFound, SignatureInvalid
 from signal_contract.flags import Flag, FlagSet, flag_checked, flags_bytes, loosens
-from signal_contract.link import Link, raise_api_error
+from signal_contract.link import Link
 from signal_contract.permissions import RoleName
+from signal_contract.receipts import raise_api_error
 from signal_contract.signing import SIGNATURE_HEADER, Signer, Verifier
 from signal_contract.topology import API_PREFIX, FLAGS_STREAM, FLAGS_SUBJECT
 

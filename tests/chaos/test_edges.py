@@ -18,7 +18,14 @@ from chaos_wire import Kept, Wire
 from signal_contract.control import Verb
 from signal_contract.model import Signal
 
-PUBLISHER_EDGES = ("outbox.uncommitted", "outbox.committed", "relay.taken", "relay.sent", "relay.confirmed")
+PUBLISHER_EDGES = (
+    "outbox.uncommitted",
+    "outbox.committed",
+    "relay.taken",
+    "relay.sent",
+    "receipts.uncommitted",
+    "relay.confirmed",
+)
 AGENT_EDGES = (
     "feed.received",
     "journal.uncommitted",
@@ -37,7 +44,7 @@ AGENT_EDGES = (
 RECOVERING = "recover.looked_up"
 RIGHT = {"missing": 0, "doubled": 0, "out_of_order": 0}
 # Edges that are passed once a batch or once a run, not once a signal.
-_ONCE = ("outbox.uncommitted", "outbox.committed", "control.recorded", RECOVERING)
+_ONCE = ("outbox.uncommitted", "outbox.committed", "receipts.uncommitted", "control.recorded", RECOVERING)
 
 
 def _armed(edge: str, dice: random.Random, most: int) -> str:

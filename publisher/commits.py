@@ -1,0 +1,123 @@
+"""Group commit: signals and receipts that come while the outbox is writing share its next transaction and its fsync.
+
+One thread writes. A lone submit waits for nothing; what comes meanwhile is taken as a whole, in the order it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from publisher.entry import Entry, Receipt, Submitted, is_intact
+from publisher.outbox import Outbox
+
+# What was submitted here and not read yet is known to be intact; beyond this many the signature is checked.
+_KNOWN = 4096
+
+
+@dataclass(slots=True)
+class _Job:
+    done: asyncio.Future[tuple[Submitted, ...]]
+    entries: Sequence[Entry] = ()
+    receipts: Sequence[Receipt] = ()
+    answer: tuple[Submitted, ...] = ()
+    failure: Exception | None = None
+
+
+class Commits:
+    """The writer of one open outbox for the tasks of one event loop."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._waiting: list[_Job] = []
+        self._is_writing = False
+        self._known: dict[str, Entry] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether something is being committed."""
+        return self._is_writing
+
+    async def submit(self, entries: Sequence[Entry]) -> tuple[Submitted, ...]:
+        """Keep entries in their order, all or none of them; on return they are synced.
+
+        Raises StorageFailed, to everybody whose entries or receipts were in the same commit.
+        """
+        return await self._queued(_Job(self._loop.create_future(), entries=entries))
+
+    async def confirm(self, receipts: Sequence[Receipt]) -> None:
+        """Note receipts; on return they are synced. Raises StorageFailed."""
+        await self._queued(_Job(self._loop.create_future(), receipts=receipts))
+
+    def _queued(self, job: _Job) -> asyncio.Future[tuple[Submitted, ...]]:
+        with self._lock:
+            self._waiting.append(job)
+            is_first, self._is_writing = not self._is_writing, True
+        if is_first:
+            self._thread.submit(self._write)
+        return job.done
+
+    def _write(self) -> None:
+        while True:
+            with self._lock:
+                jobs, self._waiting = self._waiting, []
+                if not jobs:
+                    self._is_writing = False
+                    return
+            self._commit(jobs)
+            self._loop.call_soon_threadsafe(_told, jobs)
+
+    def _commit(self, jobs: list[_Job]) -> None:
+        for job in jobs:
+            self._remember(job.entries)
+        receipts = [receipt for job in jobs for receipt in job.receipts]
+        try:
+            answers = self._outbox.write([job.entries for job in jobs], receipts, now=datetime.now(UTC))
+        except Exception as error:  # noqa: BLE001  # handed to all who wait for this commit
+            for job in jobs:
+                job.failure = error
+        else:
+            for job, answer in zip(jobs, answers, strict=True):
+                job.answer = answer
+
+    def _remember(self, entries: Sequence[Entry]) -> None:
+        # Before they are written: another thread reads them as soon as they are.
+        for entry in entries:
+            self._known[entry.message_id] = entry
+        while len(self._known) > _KNOWN:
+            del self._known[next(iter(self._known))]
+
+    async def pending(self, limit: int, after: str) -> list[tuple[Entry, bool]]:
+        """Entries without a receipt, behind a message id, each with whether it is what was submitted.
+
+        What this process has submitted is compared; for everything else the signature says it. Raises StorageFailed.
+        """
+        return await self._loop.run_in_executor(None, self._read, limit, after)
+
+    def _read(self, limit: int, after: str) -> list[tuple[Entry, bool]]:
+        return [(entry, self._is_intact(entry)) for entry in self._outbox.pending(limit, after=after)]
+
+    def _is_intact(self, entry: Entry) -> bool:
+        # An older version signed nothing that could be checked here.
+        return not entry.signed_by or self._known.pop(entry.message_id, None) == entry or is_intact(entry)
+
+    async def close(self) -> None:
+        """Wait for what is being written."""
+        await asyncio.to_thread(self._thread.shutdown)
+
+
+def _told(jobs: list[_Job]) -> None:
+    for job in jobs:
+        if job.done.done():  # its caller was cancelled; what it submitted is kept all the same
+            continue
+        if job.failure is not None:
+            job.done.set_exception(job.failure)
+        else:
+            job.done.set_result(job.answer)
