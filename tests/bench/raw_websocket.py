@@ -1,4 +1,4 @@
-"""WebSocket (RFC 6455) on a bare socket: the handshake without extensions, text frames, pongs. For `broadcast_app`."""
+"""WebSocket (RFC 6455) on a bare socket: the handshake, text frames, pongs. Just enough for `broadcast_app`."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ def masked(opcode: int, data: bytes) -> bytes:
 
 
 class WebSocketClient(RawClient):
-    """Upgrades; each text frame is `text`'s. Text is not copied: who has it, has it."""
+    """Upgrades; each text frame is `text`'s. Its content is neither copied nor unpacked: who has it, has it."""
 
-    def __init__(self, path: str, tally: Tally) -> None:
+    def __init__(self, path: str, offers: str, tally: Tally) -> None:
         super().__init__(tally)
-        self._path = path
+        self._path, self._offers = path, offers
 
     def greet(self) -> None:
         key = base64.b64encode(os.urandom(16)).decode()
+        offer = f"Sec-WebSocket-Extensions: {self._offers}\r\n" if self._offers else ""
         self.write(
             f"GET {self._path} HTTP/1.1\r\nHost: {HOST}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n".encode()
         )
 
     def parse(self, data: bytes) -> int:
@@ -81,7 +82,7 @@ class WebSocketPublisher(WebSocketClient):
     """Sends the signal with its signature before it, in one text."""
 
     def __init__(self, tally: Tally, message: Message) -> None:
-        super().__init__("/publish", tally)
+        super().__init__("/publish", "", tally)
         self._message = message
 
     def publish(self, message_id: str) -> None:
@@ -89,8 +90,11 @@ class WebSocketPublisher(WebSocketClient):
         self.write(masked(_TEXT, text))
 
 
-async def crowd(port: int, names: Sequence[str], message: Message, tally: Tally) -> WebSocketPublisher:
-    """A friend for each name but the first, which is the publisher."""
+async def crowd(
+    port: int, names: Sequence[str], message: Message, tally: Tally, *, offers: str = ""
+) -> WebSocketPublisher:
+    """A friend for each name but the first, which is the publisher; `offers` is the friends' list of extensions."""
     publisher = await opened(partial(WebSocketPublisher, tally, message), port)
-    await few_at_a_time(partial(opened, partial(WebSocketFriend, "/signals", tally), port) for _ in names[1:])
+    friend = partial(WebSocketFriend, "/signals", offers, tally)
+    await few_at_a_time(partial(opened, friend, port) for _ in names[1:])
     return publisher
