@@ -99,6 +99,7 @@ async def standing(friends: int, scale: Scale) -> AsyncIterator[list[Stand]]:
         port, pid = stack.enter_context(peers.fastapi_server())
         found.append(Stand(FASTAPI, at, "raw_websocket", port, pid, names, signals))
         if friends >= 1000:
+            port, pid = stack.enter_context(peers.fastapi_server())
             found.append(Stand(COMPRESSED, at, "raw_deflate", port, pid, names, signals))
         if peers.has_redis():
             port, pid = stack.enter_context(peers.redis_server())
