@@ -17,6 +17,7 @@ from pathlib import Path
 import orjson
 
 from signal_admin.server.failures import failure_from_log
+from signal_admin.server.garbage import garbage_variables, machine_memory_bytes
 from signal_contract.errors import PortTaken, ServerNotPermitted, ServerStartFailed
 
 _POLL_S = 0.01
@@ -76,7 +77,8 @@ def _log_tail(path: Path, offset: int) -> str:
 
 def _passed_on(environment: Mapping[str, str]) -> dict[str, str]:
     # The passphrase of the vault is nobody else's business.
-    return {key: value for key, value in environment.items() if not key.startswith("CATALYST_VAULT_")}
+    kept = {key: value for key, value in environment.items() if not key.startswith("CATALYST_VAULT_")}
+    return kept | garbage_variables(environment, machine_memory_bytes())
 
 
 @dataclass(slots=True)
