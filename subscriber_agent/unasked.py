@@ -42,15 +42,15 @@ class Unasked:
         self._reports = reports
 
     def decide(self, batch: Sequence[Stored], rules: Rules) -> list[Settled]:
-        """Decide and write down, in one commit, the first signals of a batch; it stops before the first for the desk."""
+        """Decide and write down the first signals of a batch in one commit; it stops before one that is the desk's."""
         settled: list[Settled] = []
         reports: list[Feedback] = []
         with self._journal.transaction():
             busy, is_closing = self._busy(), self._is_closing()
             for stored in batch:
-                decision = (
-                    None if stored.signal.ticker in busy else self._decision(stored, rules, is_closing=is_closing)
-                )
+                if stored.signal.ticker in busy:
+                    break
+                decision = self._decision(stored, rules, is_closing=is_closing)
                 if decision is None:
                     break
                 seq = stored.stream_seq

@@ -95,8 +95,8 @@ class Journal(AccountWriter, JournalReader):
     ) -> bool:
         """Write a decision and the order it leads to, together; the decision joins the hash chain.
 
-        `stream_seq` is the signal's, for who knows it. `attempt` 2 is the decision after an approval: a row of its own, and readers show the latest. False: this
-        attempt at this revision was decided before, no change.
+        `stream_seq` is the signal's, for who knows it. `attempt` 2 is the decision after an approval: a row of its
+        own, and readers show the latest. False: this attempt at this revision was decided before, no change.
         """
         again = {} if attempt == 1 else {"attempt": attempt}
         with self._db.transaction():

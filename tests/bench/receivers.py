@@ -4,7 +4,8 @@
     python tests/bench/receivers.py catalyst_drain CONFIG | nats_drain URL CREDS USER COUNT
 
 A line is the signal's id and the time in ns (CLOCK_MONOTONIC, the same in all processes of a machine): for the agent
-when `engine.submit` is called, for the others when the signal is decoded (and acknowledged, where that exists). The two that drain print how many there were, and the seconds that it took.
+when `engine.submit` is called, for the others when the signal is decoded (and acknowledged, where that exists). The
+two that drain print how many there were, and the seconds that it took.
 """
 
 from __future__ import annotations
