@@ -219,6 +219,7 @@ class Database:
         with self._lock, _mapped(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             self._depth, self._inside = 1, threading.get_ident()
+            changes = self._connection.total_changes
             try:
                 # From here on nobody else can write.
                 self._look_elsewhere()
@@ -232,7 +233,8 @@ class Database:
                 raise
             finally:
                 self._depth = self._inside = 0
-            self.commits += 1
+            # One that has changed nothing costs no fsync.
+            self.commits += self._connection.total_changes != changes
             self._pass_edges()
 
     def checkpoint(self) -> None:
