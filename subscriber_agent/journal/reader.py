@@ -191,8 +191,14 @@ class JournalReader(AccountReader):
     def counts(self) -> list[Tally]:
         """How often each verdict and code came out, most frequent first; undecided signals have no verdict yet."""
         rows = self._db.rows(
-            f"SELECT verdict, code, count(*) AS n FROM decisions d WHERE {_LATEST} GROUP BY verdict, code"  # noqa: S608
-            " UNION ALL SELECT 'PARKED', code, count(*) FROM parked GROUP BY code ORDER BY n DESC, 1, 2"
+            # All, less the few that were decided again: asking each one for a later attempt would read them all.
+            "SELECT verdict, code, sum(n) AS n FROM ("
+            "SELECT verdict, code, count(*) AS n FROM decisions GROUP BY verdict, code"
+            " UNION ALL SELECT d.verdict, d.code, -1 FROM decisions again INDEXED BY decisions_again JOIN decisions d"
+            " ON d.signal_id = again.signal_id AND d.revision = again.revision AND d.attempt = again.attempt - 1"
+            " WHERE again.attempt > 1"
+            " UNION ALL SELECT 'PARKED', code, count(*) FROM parked GROUP BY code"
+            ") GROUP BY verdict, code HAVING n > 0 ORDER BY n DESC, 1, 2"
         )
         return [Tally(*row) for row in rows]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_USER_VERSION = 5
+SCHEMA_USER_VERSION = 6
 
 # A stream that was made anew counts from 1 again: the digest keeps its messages from passing for redeliveries.
 _VERSION_1 = """
@@ -162,4 +162,10 @@ CREATE INDEX equity_at ON equity (at);
 UPDATE meta SET key = 'breaker:paper' WHERE key = 'breaker'
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+# What `status` counts, without a look at every decision ever made.
+_VERSION_6 = """
+CREATE INDEX decisions_verdict ON decisions (verdict, code);
+CREATE INDEX decisions_again ON decisions (signal_id, revision, attempt) WHERE attempt > 1
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)

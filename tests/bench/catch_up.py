@@ -28,7 +28,7 @@ GOALS = (
     Goal("rate to bare nats-py, where orders are made", "per_s", whose=BARE, at="traded", than_at="waited"),
 )
 # As Catalyst-Bot's signals are mixed: mostly buys, some exits, some that are only to be watched.
-_ACTIONS = (Action.BUY, Action.BUY, Action.CLOSE, Action.BUY, Action.WATCH)
+ACTIONS = (Action.BUY, Action.BUY, Action.CLOSE, Action.BUY, Action.WATCH)
 _IN_FLIGHT = 512
 
 
@@ -36,7 +36,7 @@ async def fill(wire: Wire, label: str, count: int) -> None:
     """Publish signals of an hour ago, many in flight."""
     at = datetime.now(UTC) - timedelta(hours=1)
     for number in range(count):
-        signal = bench_signal(label, number, action=_ACTIONS[number % len(_ACTIONS)], at=at)
+        signal = bench_signal(label, number, action=ACTIONS[number % len(ACTIONS)], at=at)
         payload = encode(signal)
         headers = wire.headers(signal.subject, payload, f"{signal.signal_id}-1")
         await wire.publisher.publish(signal.subject, payload, headers=headers)

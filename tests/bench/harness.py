@@ -75,10 +75,10 @@ class Goal:
                 found.append(ours / theirs)
         return found
 
-    def is_met_by(self, ratio: float, *, slack: float = 1.0) -> bool:
-        """Whether a ratio keeps the limit, made `slack` times as wide."""
-        too_much = self.most is not None and ratio > self.most * slack
-        too_little = self.least is not None and ratio < self.least / slack
+    def is_met_by(self, ratio: float) -> bool:
+        """Whether a ratio keeps the limit."""
+        too_much = self.most is not None and ratio > self.most
+        too_little = self.least is not None and ratio < self.least
         return not (too_much or too_little)
 
     @property
