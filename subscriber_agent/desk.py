@@ -41,7 +41,7 @@ from subscriber_agent.risk.decision import Decision, Verdict
 from subscriber_agent.risk.market import Health
 from subscriber_agent.settings.config import AgentConfig
 from subscriber_agent.settled import Decided, Gathered, Recovered, Settled, breach_dict
-from subscriber_agent.situation import Rules, Situation, answer_by
+from subscriber_agent.situation import Rules, Situation, answer_by, shown_price
 from subscriber_agent.unasked import Unasked
 
 _ASKED, _AGAIN = 1, 2
@@ -318,13 +318,11 @@ class Desk:
 
     async def _observe(self, signal: Signal, rules: Rules) -> tuple[Fill, ...]:
         """Show the engine a price seen on the wire, unless the message or its ticker may be wrong."""
-        if signal.reference_price is None or signal.reference_price_at is None or signal.event is Event.RETRACT:
+        shown = shown_price(signal, is_paper=self._engine.is_paper)
+        if shown is None or await self._disk.brief(self._journal.is_retracted, signal.signal_id):
             return ()
-        is_drill = signal.meta.get("drill", "false") != "false" and not self._engine.is_paper
-        if is_drill or await self._disk.brief(self._journal.is_retracted, signal.signal_id):
-            return ()
-        self._situation.seen[signal.ticker] = signal.reference_price
-        return await self._handover.observe(signal.ticker, signal.reference_price, signal.reference_price_at, rules)
+        self._situation.seen[signal.ticker], _ = shown
+        return await self._handover.observe(signal.ticker, *shown, rules)
 
     # The journal's part: on the disk's thread -------------------------------------------------------------------
 
