@@ -11,6 +11,7 @@ own. None of that needs the wire.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
@@ -151,22 +152,27 @@ class Desk:
         """
         while batch := await self._disk.run(self._journal.undecided):
             while batch:
-                self._untold = await self._settled_unasked(batch)
+                await self._settle_unasked(batch)
                 del batch[: len(self._untold)]
                 while self._untold:
                     yield self._untold.pop(0)
                 if batch:
                     yield await self._settled(batch.pop(0), _ASKED)
 
-    async def _settled_unasked(self, batch: list[Stored]) -> list[Settled]:
+    async def _settle_unasked(self, batch: list[Stored]) -> None:
+        """Decide the first signals of a batch, as far as nobody has to be asked; they are untold then."""
         # The first one alone: while each of them leads to an order, no thread is to be asked in vain.
-        first = await self._disk.brief(self._unasked.decide, batch[:1], self._rules)
-        if not first or len(batch) == 1:
-            return first
+        self._untold = await self._disk.brief(self._unasked.decide, batch[:1], self._rules)
+        if not self._untold or len(batch) == 1:
+            return
         go = self._disk.brief if len(batch) <= _FEW else self._disk.run
-        rest = await go(self._unasked.decide, batch[1:], self._rules)
+        deciding = asyncio.ensure_future(go(self._unasked.decide, batch[1:], self._rules))
+        try:
+            await asyncio.shield(deciding)
+        finally:
+            # A cancellation does not end what the thread is at: it will be on disk, so it must be told.
+            self._untold += await deciding
         edges.reached("decision.committed")
-        return first + rest
 
     def untold(self) -> list[Settled]:
         """What `settle` has decided and did not get to hand out before it was left; to be called after that."""

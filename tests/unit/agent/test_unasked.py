@@ -1,6 +1,8 @@
 """What takes no word of the engine: the same decision as ever, many in one commit, in the order of the stream."""
 
-from contextlib import aclosing
+import asyncio
+import threading
+from contextlib import aclosing, closing
 from dataclasses import replace
 from datetime import timedelta
 
@@ -23,9 +25,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_risk_properties import books, entries, limits, money, worlds
 
+from signal_contract.errors import StorageFailed
 from signal_contract.model import Action, Classifier, ClassifierMode, Event, Session
 from signal_contract.model import Market as SignalMarket
 from subscriber_agent.accounting.book import WorkingEntry
+from subscriber_agent.desk import Desk
+from subscriber_agent.disk import Disk
 from subscriber_agent.engines.engine import EngineSilent, Holding
 from subscriber_agent.journal import Journal
 from subscriber_agent.risk.codes import Code
@@ -391,6 +396,50 @@ async def test_settling_that_is_left_before_an_order_leaves_it_undecided(watched
 async def _collect(desk, found):
     async for each in desk.settle():
         found.append(each)
+
+
+class Stubborn(Journal):
+    """A journal whose `at`th decision waits for `go`, and fails when `trouble` is set."""
+
+    def lay(self, at, trouble=None):
+        self.left, self.trouble = at, trouble
+        self.is_there, self.go = threading.Event(), threading.Event()
+
+    def write_decision(self, *arguments, **more):
+        self.left -= 1
+        if self.left == 0:
+            self.is_there.set()
+            assert self.go.wait(20)
+            if self.trouble is not None:
+                raise self.trouble
+        return super().write_decision(*arguments, **more)
+
+
+async def test_what_is_on_disk_is_told_though_the_rest_of_the_batch_could_not_be_written(path):
+    with Stubborn.open(path) as journal:
+        watched, found = Watched(journal, Paper()), []
+        watched.receive(*[stale(f"T{number}") for number in range(20)])
+        journal.lay(5, StorageFailed("no space left"))
+        journal.go.set()
+        with pytest.raises(StorageFailed):
+            await _collect(watched.desk, found)
+        assert seqs(found + watched.desk.untold()) == in_order(journal) == [1]
+        assert await watched.settled() == ["STALE"] * 19
+
+
+async def test_what_the_thread_writes_while_settling_is_cancelled_is_told(path, until):
+    with Stubborn.open(path) as journal, closing(Disk.threaded()) as disk:
+        desk, found = Desk(a_config(path.parent), journal, Paper(), Clock(), user="alice", disk=disk), []
+        journal.record([an_arrival(seq, stale(f"T{seq}")) for seq in range(1, 41)])
+        journal.lay(20)
+        settling = asyncio.create_task(_collect(desk, found))
+        await until(journal.is_there.is_set, what="the thread is in the middle of it")
+        settling.cancel()
+        await asyncio.sleep(0)
+        journal.go.set()
+        await asyncio.wait([settling])
+        assert settling.cancelled()
+        assert seqs(found + desk.untold()) == in_order(journal) == list(range(1, 41))
 
 
 def _alone(journal, engine):
