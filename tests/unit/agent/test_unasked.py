@@ -358,6 +358,14 @@ async def test_he_is_told_as_well_when_he_has_sold_it_since(watched):
     assert (settled.trades_withdrawn, settled.position) == (1, None)
 
 
+async def test_a_later_revision_of_what_was_traded_and_sold_is_a_duplicate_and_nobody_is_asked(watched):
+    fresh = a_signal("ABCD")
+    await watched.settled(fresh, a_close())
+    del watched.engine.asked[:]
+    assert await watched.settled(a_revision(fresh, 2), stale("OLD")) == ["DUPLICATE", "STALE"]
+    assert watched.engine.asked == []
+
+
 async def test_a_silent_engine_holds_back_only_what_needs_its_word_and_what_comes_after(watched):
     watched.receive(stale("ONE"), a_close(ticker="GONE"), a_signal("ABCD"), stale("LATER"))
     watched.engine.trouble, told = ConnectionError("away"), []
