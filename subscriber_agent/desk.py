@@ -11,6 +11,7 @@ own. None of that needs the wire.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
@@ -41,7 +42,7 @@ from subscriber_agent.risk.decision import Decision, Verdict
 from subscriber_agent.risk.market import Health
 from subscriber_agent.settings.config import AgentConfig
 from subscriber_agent.settled import Decided, Gathered, Recovered, Settled, breach_dict
-from subscriber_agent.situation import Rules, Situation, answer_by
+from subscriber_agent.situation import Rules, Situation, answer_by, shown_price
 from subscriber_agent.unasked import Unasked
 
 _ASKED, _AGAIN = 1, 2
@@ -151,22 +152,27 @@ class Desk:
         """
         while batch := await self._disk.run(self._journal.undecided):
             while batch:
-                self._untold = await self._settled_unasked(batch)
+                await self._settle_unasked(batch)
                 del batch[: len(self._untold)]
                 while self._untold:
                     yield self._untold.pop(0)
                 if batch:
                     yield await self._settled(batch.pop(0), _ASKED)
 
-    async def _settled_unasked(self, batch: list[Stored]) -> list[Settled]:
+    async def _settle_unasked(self, batch: list[Stored]) -> None:
+        """Decide the first signals of a batch, as far as nobody has to be asked; they are untold then."""
         # The first one alone: while each of them leads to an order, no thread is to be asked in vain.
-        first = await self._disk.brief(self._unasked.decide, batch[:1], self._rules)
-        if not first or len(batch) == 1:
-            return first
+        self._untold = await self._disk.brief(self._unasked.decide, batch[:1], self._rules)
+        if not self._untold or len(batch) == 1:
+            return
         go = self._disk.brief if len(batch) <= _FEW else self._disk.run
-        rest = await go(self._unasked.decide, batch[1:], self._rules)
+        deciding = asyncio.ensure_future(go(self._unasked.decide, batch[1:], self._rules))
+        try:
+            await asyncio.shield(deciding)
+        finally:
+            # A cancellation does not end what the thread is at: it will be on disk, so it must be told.
+            self._untold += await deciding
         edges.reached("decision.committed")
-        return first + rest
 
     def untold(self) -> list[Settled]:
         """What `settle` has decided and did not get to hand out before it was left; to be called after that."""
@@ -318,13 +324,11 @@ class Desk:
 
     async def _observe(self, signal: Signal, rules: Rules) -> tuple[Fill, ...]:
         """Show the engine a price seen on the wire, unless the message or its ticker may be wrong."""
-        if signal.reference_price is None or signal.reference_price_at is None or signal.event is Event.RETRACT:
+        shown = shown_price(signal, is_paper=self._engine.is_paper)
+        if shown is None or await self._disk.brief(self._journal.is_retracted, signal.signal_id):
             return ()
-        is_drill = signal.meta.get("drill", "false") != "false" and not self._engine.is_paper
-        if is_drill or await self._disk.brief(self._journal.is_retracted, signal.signal_id):
-            return ()
-        self._situation.seen[signal.ticker] = signal.reference_price
-        return await self._handover.observe(signal.ticker, signal.reference_price, signal.reference_price_at, rules)
+        self._situation.seen[signal.ticker], _ = shown
+        return await self._handover.observe(signal.ticker, *shown, rules)
 
     # The journal's part: on the disk's thread -------------------------------------------------------------------
 

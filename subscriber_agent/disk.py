@@ -7,8 +7,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Self, TypeVar, TypeVarTuple, Unpack
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, Self, TypeVar, TypeVarTuple, Unpack
 
 _Answer = TypeVar("_Answer")
 _Arguments = TypeVarTuple("_Arguments")
@@ -21,11 +21,12 @@ _FORGETS = 0.9
 
 
 class Disk:
-    """Runs calls one after the other; `inline()` runs them in the caller's own thread."""
+    """Runs calls one after the other; `inline()` runs them in the caller's own thread. `clock` says seconds."""
 
-    def __init__(self, executor: Executor | None) -> None:
+    def __init__(self, executor: Executor | None, clock: Callable[[], float] = time.perf_counter) -> None:
         self._executor = executor
-        self._under_way = 0
+        self._clock = clock
+        self._under_way: set[Future[Any]] = set()
         self._typical_s = 0.0
 
     @classmethod
@@ -42,11 +43,11 @@ class Disk:
         """The call's answer. A cancellation ends the waiting; the call itself runs to its end."""
         if self._executor is None:
             return call(*arguments)
-        self._under_way += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, call, *arguments)
-        finally:
-            self._under_way -= 1
+        running = self._executor.submit(call, *arguments)
+        self._under_way.add(running)
+        # At its end, not at the waiting's: what nobody waits for any more must not be overtaken either.
+        running.add_done_callback(self._under_way.discard)
+        return await asyncio.wrap_future(running)
 
     async def brief(self, call: Callable[[Unpack[_Arguments]], _Answer], *arguments: *_Arguments) -> _Answer:
         """As `run`, for one commit or a few questions about one signal: what somebody waits for with a price moving.
@@ -58,11 +59,11 @@ class Disk:
         return self._timed(call, *arguments)
 
     def _timed(self, call: Callable[[Unpack[_Arguments]], _Answer], *arguments: *_Arguments) -> _Answer:
-        began = time.perf_counter()
+        began = self._clock()
         try:
             return call(*arguments)
         finally:
-            self._typical_s = max(time.perf_counter() - began, self._typical_s * _FORGETS)
+            self._typical_s = max(self._clock() - began, self._typical_s * _FORGETS)
 
     def close(self) -> None:
         """Wait for the last call and end the thread."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol, Self
 
-from signal_contract.model import Action, Signal
+from signal_contract.model import Action, Event, Signal
 from subscriber_agent.accounting.book import ZERO, Book, Leg, Position, WorkingEntry, known
 from subscriber_agent.accounting.calendar import NYSE
 from subscriber_agent.accounting.ledger import Ledger
@@ -217,6 +217,13 @@ def merged(holding: Holding, own: Position | None, seen: Decimal | None, now: da
         last_price=last if last is not None else own.last_price,
         ours=min(abs(own.quantity), abs(holding.quantity)),
     )
+
+
+def shown_price(signal: Signal, *, is_paper: bool) -> tuple[Decimal, datetime] | None:
+    """The price on a signal and its time, unless it is not to be believed: a retraction, a drill on real money."""
+    is_drill = signal.meta.get("drill", "false") != "false" and not is_paper
+    price, at = signal.reference_price, signal.reference_price_at
+    return None if price is None or at is None or is_drill or signal.event is Event.RETRACT else (price, at)
 
 
 def answer_by(signal: Signal, limits: Limits) -> datetime:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from decimal import Decimal
 
 from signal_contract.feedback import Feedback
 from signal_contract.model import Event
@@ -16,7 +15,7 @@ from subscriber_agent.journal import Journal, Stored
 from subscriber_agent.risk.decide import decide_unasked
 from subscriber_agent.risk.decision import Decision
 from subscriber_agent.settled import Settled
-from subscriber_agent.situation import Rules, Situation
+from subscriber_agent.situation import Rules, Situation, shown_price
 
 Reports = Callable[[Stored, Decision, Rules], list[Feedback]]
 
@@ -71,10 +70,7 @@ class Unasked:
             return None  # the friend is told what became of its orders
         market = self._situation.market_unasked(stored, rules, now, skew_s=self._skew_s(), is_closing=is_closing)
         decision = decide_unasked(signal, rules.limits, market, now, has_acted=has_acted)
-        if decision is not None and signal.event is not Event.RETRACT and not market.is_retracted:
-            self._saw(signal.ticker, signal.reference_price)
+        shown = shown_price(signal, is_paper=market.is_paper)
+        if decision is not None and shown is not None and not market.is_retracted:
+            self._situation.seen[signal.ticker], _ = shown
         return decision
-
-    def _saw(self, ticker: str, price: Decimal | None) -> None:
-        if price is not None:
-            self._situation.seen[ticker] = price

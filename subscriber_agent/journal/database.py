@@ -23,7 +23,10 @@ _KEPT = "The file was left as it is. "
 
 # What is written again with every signal would forget all of `meta` each time: there each key counts for itself.
 _BY_KEY = "meta"
-_WRITES = re.compile(r"\s*(?:INSERT(?:\s+OR\s+\w+)?\s+INTO|UPDATE|DELETE\s+FROM)\s+(\w+)", re.IGNORECASE)
+_NOTE = "INSERT INTO meta VALUES (?, ?)"
+# As the journal spells them. Whatever is spelt otherwise (`UPDATE OR IGNORE`, `main.fills`) might be misread: it is
+# not told at all, and all is forgotten.
+_WRITES = re.compile(r"\s*(?:INSERT(?: OR [A-Z]+)? INTO|UPDATE|DELETE FROM) ([a-z_0-9]+)(?![\w.])")
 # Far more than there are questions of this kind; a fault, and no growth, if there ever were more.
 _MOST_REMEMBERED = 512
 
@@ -156,7 +159,7 @@ class Database:
             except (sqlite3.Error, OSError) as error:
                 raise _storage_failed(self.path, error) from error
             table = _table_written(statement)
-            if table == _BY_KEY and values:
+            if table == _BY_KEY:
                 table = noted(str(values[0]))
             if table:
                 self._written[table] += 1
@@ -255,7 +258,9 @@ class Database:
 def _table_written(statement: str) -> str:
     """The table that a statement writes to; empty when it cannot be told, and then all that was read is forgotten."""
     found = _WRITES.match(statement)
-    return found[1] if found else ""
+    if found is None or (found[1] == _BY_KEY and not statement.startswith(_NOTE)):
+        return ""
+    return found[1]
 
 
 def noted(key: str) -> str:

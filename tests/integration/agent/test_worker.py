@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 from live_agent import Agent, a_signal, drained, now, publishing, revised
@@ -11,6 +14,7 @@ from live_agent import Agent, a_signal, drained, now, publishing, revised
 from publisher.settings import read_settings
 from signal_contract.errors import DurableMissing, ServerUnreachable
 from signal_contract.model import Event
+from subscriber_agent.journal import Journal
 
 
 async def test_a_signal_that_was_withdrawn_further_back_is_never_traded(operator):
@@ -103,6 +107,39 @@ async def test_what_came_while_the_server_was_killed_is_decided_after_it(operato
     agent.stop.set()
     await running
     assert len(agent.of("reconnected")) == len(agent.of("disconnected")) == 1
+
+
+@pytest.mark.parametrize("heard", [1, 40])
+async def test_each_of_many_stale_signals_is_reported_once_though_it_is_stopped_in_the_middle(operator, heard):
+    config = await operator.add_user("alice", ["signals.*.*"])
+    long_ago = (now() - timedelta(hours=1)).isoformat()
+    signals = [a_signal(f"T{number}", published_at=long_ago, classified_at=long_ago) for number in range(300)]
+    async with publishing(operator) as publish:
+        await publish(*signals)
+    first = Stopped(config, "alice", after=heard)
+    await first.run(until_drained=True)
+    again = Agent(config, "alice")
+    await again.run(until_drained=True)
+    told = [facts["signal_id"] for agent in (first, again) for facts in agent.of("decision")]
+    assert heard <= len(first.labels) < 300
+    assert set(first.labels + again.labels) == {"STALE"}
+    assert told == [each.signal_id for each in signals]
+    with Journal.open(first.journal.path, read_only=True) as journal:
+        assert [row.columns["signal_id"] for row in journal.chain_rows()] == told
+        assert journal.first_break() is None
+
+
+class Stopped(Agent):
+    """An agent that is told to stop while it says its decision number `after`."""
+
+    def __init__(self, config: Path, name: str, *, after: int) -> None:
+        super().__init__(config, name)
+        self._after = after
+
+    def _note(self, event: str, facts: dict[str, Any]) -> None:
+        super()._note(event, facts)
+        if len(self.labels) >= self._after:
+            self.stop.set()
 
 
 async def test_a_durable_that_is_gone_ends_it(operator):

@@ -43,11 +43,11 @@ READS += ("entry_times", "has_acted", "operator_state_at", "approved", "approval
 READS += ("flatten_request", "capabilities")
 
 
-def hasty(path):
+def hasty(path, *, is_owner=True):
     """A journal that does not wait for the disk: for deaths that a test only plays, thousands of times."""
     if not path.exists():
         path.write_bytes(_empty_journal())
-    journal = Journal.open(path)
+    journal = Journal.open(path, is_owner=is_owner)
     journal._db.run("PRAGMA synchronous = OFF")
     return journal
 

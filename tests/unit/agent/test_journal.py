@@ -66,6 +66,18 @@ def test_a_second_payload_for_a_revision_is_parked_and_the_first_stands(journal)
     assert journal.parked()[0].code == "REVISION_CONFLICT"
 
 
+def test_only_a_transaction_that_changed_something_counts_as_a_commit(journal):
+    before = journal.commits
+    with journal.transaction():
+        assert journal.undecided() == []
+    journal.approval_done("0" * 32, 1, NOW)
+    assert journal.commits == before
+    with journal.transaction():
+        journal.set_meta("one", "1")
+        journal.set_meta("two", "2")
+    assert journal.commits == before + 1
+
+
 def test_a_stream_made_anew_is_not_taken_for_redeliveries(journal):
     journal.record([an_arrival(1, a_signal("old"))])
     assert journal.record([an_arrival(1, a_signal("new"))]) == Recorded(1, 0, 0)
