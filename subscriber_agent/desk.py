@@ -297,6 +297,13 @@ class Desk:
         """As `tend`, but nothing is opened: it may run at any time, without the wire and during a backlog."""
         await self.tend(may_enter=False)
 
+    async def look(self) -> None:
+        """Ask the engine how the account stands, and write that down; nothing is ordered. Raises EngineSilent."""
+        rules = self._rules
+        gathered = await self._handover.gathered(rules)
+        for breach in await self._disk.run(self._closing.synced_alone, gathered, rules):
+            self.tell("breach", breach_dict(breach))
+
     async def watch(self) -> None:
         """Look at the prices that stops of ours wait for, and close what has reached one. Raises EngineSilent.
 

@@ -102,6 +102,8 @@ class Worker:
         self._is_busy = True
         self._is_drained = False
         self._is_recovered = False
+        # Whether something was ordered since the account was last looked at.
+        self._is_unseen = False
         self._decided: Decided | None = None
         self._catch_up: CatchUp | None = CatchUp()
         self._looked_at = 0.0
@@ -235,7 +237,15 @@ class Worker:
             if stop.is_set():
                 # What comes now is decided by the next run.
                 self._is_busy = True
+                await self._last_look()
                 return
+
+    async def _last_look(self) -> None:
+        """Leave behind how the account stands after the last order, for the commands that look at it later."""
+        if self._is_unseen:
+            with contextlib.suppress(TimeoutError, EngineSilent):
+                async with asyncio.timeout(_GATHER_TIMEOUT_S):
+                    await self._desk.look()
 
     async def _until_woken_or_due(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -320,6 +330,7 @@ class Worker:
         try:
             if rhythm.is_tending_due(now) or await self._disk.brief(self._desk.is_closing):
                 rhythm.tended(now)
+                self._is_unseen = False
                 await self._desk.tend(may_enter=self._is_recovered and self._is_drained)
                 await self._disk.run(self._journal.checkpoint)
             elif rhythm.is_watching_due(now):
@@ -356,6 +367,7 @@ class Worker:
 
     def _tell(self, settled: Settled) -> None:
         self._rhythm.told_at = asyncio.get_running_loop().time()
+        self._is_unseen |= settled.outcome is not None
         if settled.needs_a_stop:
             # The engine brought none with the fill: ours must not wait for the next round.
             self._rhythm.is_hinted = True
