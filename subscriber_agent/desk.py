@@ -20,14 +20,14 @@ from typing import Any
 
 from signal_contract import edges
 from signal_contract.feedback import Feedback
-from signal_contract.model import Action, Event, Signal
-from subscriber_agent.accounting.book import Fill, Leg
+from signal_contract.model import Action, Signal
+from subscriber_agent.accounting.book import Fill
 from subscriber_agent.accounting.calendar import NYSE
 from subscriber_agent.accounting.ledger import Ledger
 from subscriber_agent.accounting.ledger_keeper import LedgerKeeper
 from subscriber_agent.closing import Closing, Planned
 from subscriber_agent.disk import Disk
-from subscriber_agent.engines.engine import Engine, OutcomeState, order_id_from
+from subscriber_agent.engines.engine import Engine, order_id_from
 from subscriber_agent.exiting import Exiting
 from subscriber_agent.handover import Handover
 from subscriber_agent.journal import Journal, OrderIntent, Stored
@@ -231,7 +231,7 @@ class Desk:
             until = self._keep_with(stored, decision, gathered, rules) if is_mine else None
             if attempt == _AGAIN:
                 self._journal.approval_done(decision.signal_id, decision.revision, decision.decided_at)
-            withdrawn = self._trades_withdrawn(stored.signal)
+            withdrawn = self._situation.trades_withdrawn(stored.signal)
         return Decided(stored, decision, intent if is_mine else None, gathered, withdrawn, breaches, until, held)
 
     def _keep_with(self, stored: Stored, decision: Decision, gathered: Gathered, rules: Rules) -> datetime | None:
@@ -299,9 +299,8 @@ class Desk:
 
     async def look(self) -> None:
         """Ask the engine how the account stands, and write that down; nothing is ordered. Raises EngineSilent."""
-        rules = self._rules
-        gathered = await self._handover.gathered(rules)
-        for breach in await self._disk.run(self._closing.synced_alone, gathered, rules):
+        gathered = await self._handover.gathered(self._rules)
+        for breach in await self._disk.run(self._closing.synced_alone, gathered, self._rules):
             self.tell("breach", breach_dict(breach))
 
     async def watch(self) -> None:
@@ -376,16 +375,6 @@ class Desk:
 
     def _skew_s(self) -> float | None:
         return None if self.clock_skew_s is None else round(self.clock_skew_s + self.drift_s(), 3)
-
-    def _trades_withdrawn(self, signal: Signal) -> int:
-        if signal.event is not Event.RETRACT:
-            return 0
-        never = (OutcomeState.REJECTED, OutcomeState.ABANDONED)
-        orders = self._journal.orders_of(signal.signal_id)
-        return sum(
-            each.intent.plan.leg is Leg.ENTRY and (each.outcome is None or each.outcome.state not in never)
-            for each in orders
-        )
 
     def _decision_reports(self, stored: Stored, decision: Decision, rules: Rules) -> list[Feedback]:
         report = decision_report(decision, stored.stream_seq, self._clock(), rules.config.privacy, new_id())

@@ -15,7 +15,7 @@ from signal_contract.model import Action, Event, Signal
 from subscriber_agent.accounting.book import ZERO, Book, Leg, Position, WorkingEntry, known
 from subscriber_agent.accounting.calendar import NYSE
 from subscriber_agent.accounting.ledger import Ledger
-from subscriber_agent.engines.engine import Holding
+from subscriber_agent.engines.engine import Holding, OutcomeState
 from subscriber_agent.flags import FLAGS, known_from
 from subscriber_agent.journal import JournalReader, OrderRow, Stored
 from subscriber_agent.left_alone import left_alone
@@ -141,6 +141,17 @@ class Situation:
             is_retracted=is_retracted,
             notify_only=is_notify_only(rules.config.mode, is_paper=is_paper),
             approve_all=rules.config.mode is Mode.APPROVE or flags.held.asks,
+        )
+
+    def trades_withdrawn(self, signal: Signal) -> int:
+        """How many entries were ordered on a signal that this message retracts."""
+        if signal.event is not Event.RETRACT:
+            return 0
+        never = (OutcomeState.REJECTED, OutcomeState.ABANDONED)
+        orders = self._journal.orders_of(signal.signal_id)
+        return sum(
+            each.intent.plan.leg is Leg.ENTRY and (each.outcome is None or each.outcome.state not in never)
+            for each in orders
         )
 
     def health(self, limits: Limits, now: datetime) -> Health:
