@@ -163,6 +163,8 @@ class Desk:
         """Decide the first signals of a batch, as far as nobody has to be asked; they are untold then."""
         # The first one alone: while each of them leads to an order, no thread is to be asked in vain.
         self._untold = await self._disk.brief(self._unasked.decide, batch[:1], self._rules)
+        if self._untold:
+            edges.reached("decision.committed")
         if not self._untold or len(batch) == 1:
             return
         go = self._disk.brief if len(batch) <= _FEW else self._disk.run

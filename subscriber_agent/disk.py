@@ -52,7 +52,8 @@ class Disk:
     async def brief(self, call: Callable[[Unpack[_Arguments]], _Answer], *arguments: *_Arguments) -> _Answer:
         """As `run`, for one commit or a few questions about one signal: what somebody waits for with a price moving.
 
-        Done at once in the caller's thread, as long as the disk is quick and nobody else is at it.
+        Done at once in the caller's thread, as long as the disk is quick and nobody else is at it. Another process that
+        writes for long, such as a prune, holds that up once.
         """
         if self._executor is not None and (self._under_way or self._typical_s > _QUICK_S):
             return await self.run(self._timed, call, *arguments)
