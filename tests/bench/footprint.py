@@ -27,6 +27,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / "admin"))
 
 from cluster_crowd import Friend, connected, crowd_names, let_in
+from harness import cpu_s, rss_mb
 
 from signal_admin.apply import read_stream
 from signal_admin.desk import make_desk
@@ -37,7 +38,6 @@ from signal_contract.link import Link, opened
 from signal_contract.signing import MESSAGE_ID_HEADER
 from signal_contract.topology import FEEDBACK_STREAM, STREAM, durable_config, durable_name
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 _ROUND_TIMEOUT_S = 60.0
 _GOLDEN = Path(__file__).parents[1] / "unit" / "golden" / "signal_v1_buy.json"
 
@@ -58,20 +58,6 @@ class Measured:
     disk_bytes_per_signal: float
     disk_bytes_per_report: float
     consumer_bytes_per_user: float
-
-
-def cpu_s(pid: int) -> float:
-    """CPU seconds that a process has used."""
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / _TICKS
-
-
-def rss_mb(pid: int) -> float:
-    """Resident memory of a process in MB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("no VmRSS")
 
 
 def disk_bytes(folder: Path) -> int:
