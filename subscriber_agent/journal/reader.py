@@ -198,7 +198,7 @@ class JournalReader(AccountReader):
             " ON d.signal_id = again.signal_id AND d.revision = again.revision AND d.attempt = again.attempt - 1"
             " WHERE again.attempt > 1"
             " UNION ALL SELECT 'PARKED', code, count(*) FROM parked GROUP BY code"
-            ") GROUP BY verdict, code HAVING n > 0 ORDER BY n DESC, 1, 2"
+            ") GROUP BY verdict, code HAVING sum(n) > 0 ORDER BY sum(n) DESC, 1, 2"
         )
         return [Tally(*row) for row in rows]
 

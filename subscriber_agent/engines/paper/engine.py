@@ -189,7 +189,9 @@ class PaperEngine:
             raise EngineSilent("the paper engine is closed")
         if self._disk is None:
             self._disk = Disk.threaded() if self._has_own_thread else Disk.inline()
-        return await self._disk.brief(lambda: call(self._opened()))
+        # Opening may check the whole file: not here, and not twice.
+        go = self._disk.run if self._account is None else self._disk.brief
+        return await go(lambda: call(self._opened()))
 
     def _opened(self) -> PaperAccount:
         """On the disk's thread, so that two first questions open one account."""

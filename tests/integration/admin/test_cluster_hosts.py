@@ -101,8 +101,9 @@ async def test_a_machine_with_a_certificate_of_another_authority_cannot_join(tmp
         refused = "tls: failed to verify certificate"
         await until(lambda: refused in machines.nodes[2].log.read_text(), what="the line is refused")
         one, two, stranger = (node.log for node in machines.nodes)
+        # Two of three vote while the third knocks at the door: it has taken 23 to 37 s here.
         await until(
-            lambda: "metadata leader" in one.read_text() + two.read_text(), what="the others elect one", timeout_s=30
+            lambda: "metadata leader" in one.read_text() + two.read_text(), what="the others elect one", timeout_s=90
         )
         assert "metadata leader" not in stranger.read_text()
 
