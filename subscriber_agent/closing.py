@@ -112,22 +112,19 @@ class Closing:
         is_always = asked is not None and any(each["name"] in _ALWAYS for each in asked["checks"])
         if not is_always and self._journal.flatten_request() is None and self._situation.is_held_back(rules):
             return False
-        book = self._situation.book(gathered, self._clock(), excluding=intent.order_id)
+        now = self._clock()
+        book = self._situation.book(self._situation.holdings(gathered, now), now, excluding=intent.order_id)
         held = book.positions.get(intent.plan.ticker)
         is_closing = held is not None and held.quantity * intent.plan.side.sign < 0
         return is_closing and book.closable(intent.plan.ticker) >= intent.plan.quantity
 
-    def synced(self, gathered: Gathered, rules: Rules) -> tuple[Breach, ...]:
-        """Bring ledger, equity curve and the engine's last word up to date, in the caller's transaction.
+    def synced(self, held: Book, rules: Rules) -> tuple[Breach, ...]:
+        """Bring the ledger up to date, in the caller's transaction; `held` is what the engine says now.
 
         Returns the limits just broken. Each is latched on disk, and with `flatten_on_breach` so is the wish to close
         everything.
         """
-        now = self._clock()
-        equity = self._situation.holdings(gathered, now).equity
-        breaches = self._keeper.sync(equity, rules.limits, now)
-        self._show(gathered, now)
-        self._journal.add_equity(self._engine.name, gathered.account, equity, now)
+        breaches = self._keeper.sync(held.equity, rules.limits, self._clock())
         wanted = [each for each in breaches if each.is_flatten]
         if wanted and not self._journal.meta(_BREACH_NOTE):
             kinds = ", ".join(each.loss.kind.value for each in wanted)
@@ -135,9 +132,12 @@ class Closing:
             self._journal.set_meta(_BREACH_NOTE, orjson.dumps(note).decode())
         return breaches
 
-    def _show(self, gathered: Gathered, now: datetime) -> None:
-        """Keep the engine's last word for the commands beside us, when it changed or is a minute old."""
-        engine, shown = self._engine, self._shown
+    def show(self, gathered: Gathered, held: Book) -> None:
+        """Keep the engine's last word for the commands beside us, when it changed or is a minute old, and a point of
+        the equity curve; in the caller's transaction.
+        """
+        now, engine, shown = self._clock(), self._engine, self._shown
+        self._journal.add_equity(engine.name, gathered.account, held.equity, now)
         this = EngineSnapshot(
             now, engine.name, engine.is_paper, engine.capabilities(), gathered.account, gathered.holdings
         )
@@ -146,16 +146,21 @@ class Closing:
             self._shown = this
 
     def synced_alone(self, gathered: Gathered, rules: Rules) -> tuple[Breach, ...]:
-        """As `synced`, in a transaction of its own: a latch without its wish would never close anything."""
+        """As `synced`, and shown, in a transaction of its own: a latch without its wish would never close anything."""
         with self._journal.transaction():
-            return self.synced(gathered, rules)
+            held = self._situation.holdings(gathered, self._clock())
+            self.show(gathered, held)
+            return self.synced(held, rules)
 
     def plan(self, gathered: Gathered, rules: Rules, wanted: Iterable[Wanted] = ()) -> Planned:
         """Sync the ledger and write down the exits that are due, all in one commit. `wanted` is what stops ask for."""
         with self._journal.transaction():
-            breaches = self.synced(gathered, rules)
-            now, wishes = self._clock(), self.wishes()
-            book = self._situation.book(gathered, now)
+            now = self._clock()
+            held = self._situation.holdings(gathered, now)
+            breaches = self.synced(held, rules)
+            self.show(gathered, held)
+            wishes = self.wishes()
+            book = self._situation.book(held, now)
             is_held_back = self._situation.is_held_back(rules)
             active = [each for each in wishes if each.kind == FLATTEN or not is_held_back]
             stops = [*self._unprotected(), *wanted]

@@ -21,7 +21,7 @@ from typing import Any
 from signal_contract import edges
 from signal_contract.feedback import Feedback
 from signal_contract.model import Action, Signal
-from subscriber_agent.accounting.book import Fill
+from subscriber_agent.accounting.book import Book, Fill
 from subscriber_agent.accounting.calendar import NYSE
 from subscriber_agent.accounting.ledger import Ledger
 from subscriber_agent.accounting.ledger_keeper import LedgerKeeper
@@ -78,7 +78,7 @@ class Desk:
         self._disk = disk or Disk.inline()
         self._keeper = LedgerKeeper(journal, NYSE)
         self._situation = Situation(journal, engine)
-        self._recorder = Recorder(journal, engine, self._situation, clock)
+        self._recorder = Recorder(journal, engine, self._situation, self._keeper, clock)
         self._closing = Closing(journal, engine, self._keeper, self._situation, self._server_now, user=user)
         self._handover = Handover(journal, engine, clock, self._disk, self._recorder, self._told)
         self._protecting = Protecting(
@@ -221,24 +221,32 @@ class Desk:
         """
         rules = self._rules
         with self._journal.transaction():
-            breaches = self._closing.synced(gathered, rules)
-            decision = self._decided(stored, gathered, rules)
-            held = self._situation.holdings(gathered, decision.decided_at).positions.get(stored.signal.ticker)
+            held = self._situation.holdings(gathered, self._clock())
+            breaches = self._closing.synced(held, rules)
+            decision = self._decided(stored, gathered, rules, held=held)
             if attempt == _AGAIN:
                 decision = self._as_approved(decision)
             intent = self._intent(decision)
+            if intent is None:
+                # An order must not wait for it, and makes it old at once; `look` and `tend` show what is behind it.
+                self._closing.show(gathered, held)
             is_mine = self._journal.write_decision(
                 decision, rules.config_hash, intent, attempt=attempt, stream_seq=stored.stream_seq
             )
-            until = self._keep_with(stored, decision, gathered, rules) if is_mine else None
+            until = self._keep_with(stored, decision, intent, rules) if is_mine else None
             if attempt == _AGAIN:
                 self._journal.approval_done(decision.signal_id, decision.revision, decision.decided_at)
             withdrawn = self._situation.trades_withdrawn(stored.signal)
-        return Decided(stored, decision, intent if is_mine else None, gathered, withdrawn, breaches, until, held)
+        position = held.positions.get(stored.signal.ticker)
+        return Decided(stored, decision, intent if is_mine else None, gathered, withdrawn, breaches, until, position)
 
-    def _keep_with(self, stored: Stored, decision: Decision, gathered: Gathered, rules: Rules) -> datetime | None:
+    def _keep_with(
+        self, stored: Stored, decision: Decision, intent: OrderIntent | None, rules: Rules
+    ) -> datetime | None:
         """What belongs on disk with a decision: reports, the probe, the question to the friend (until when)."""
-        self._journal.add_feedback(self._decision_reports(stored, decision, rules))
+        if intent is None:
+            # With an order, the first word about it brings the report.
+            self._journal.add_feedback(self._decision_reports(stored, decision, rules))
         if decision.verdict is Verdict.ACCEPTED:
             self._note_probe(rules, decision.decided_at)
         if decision.code is not Code.APPROVAL_REQUIRED or decision.plan is None:
@@ -268,10 +276,18 @@ class Desk:
             self.tell("breach", breach_dict(breach))
         if decided.answer_by is not None:
             self.tell("approval", decided.approval_dict())
-        outcome = None if decided.intent is None else await self._exiting.submit(decided.intent, self._rules)
+        outcome = None
+        if decided.intent is not None:
+            outcome = await self._exiting.submit(decided.intent, self._rules)
+            await self._disk.brief(self._recall, decided.gathered)
         return Settled(
             decided.stored, decided.decision, outcome, decided.gathered.exits, decided.trades_withdrawn, decided.held
         )
+
+    def _recall(self, gathered: Gathered) -> None:
+        """Ask the journal after an order what the next decision asks: until then it answers from memory."""
+        now = self._clock()
+        self._situation.book(self._situation.holdings(gathered, now), now)
 
     # What is no signal ------------------------------------------------------------------------------------------
 
@@ -351,13 +367,15 @@ class Desk:
         gathered: Gathered,
         rules: Rules,
         *,
+        held: Book | None = None,
         ledger: Ledger | None = None,
         excluding: str = "",
         show_all: bool = False,
     ) -> Decision:
         """The decision by the journal of now; `excluding` leaves out one order, as if it had not been intended."""
         now, signal_id = self._clock(), stored.signal.signal_id
-        book = self._situation.book(gathered, now, signal_id=signal_id, excluding=excluding)
+        held = self._situation.holdings(gathered, now) if held is None else held
+        book = self._situation.book(held, now, signal_id=signal_id, excluding=excluding)
         market = self._situation.market(
             stored,
             gathered,

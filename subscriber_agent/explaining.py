@@ -52,7 +52,7 @@ def explained_by_journal(stored: Stored, journal: Journal, config: AgentConfig, 
         return explained_alone(stored.signal, config, now)
     gathered, engine = word.gathered, word.engine
     situation, keeper = Situation(journal, engine), LedgerKeeper(journal, NYSE)
-    book = situation.book(gathered, now, signal_id=stored.signal.signal_id)
+    book = situation.book(situation.holdings(gathered, now), now, signal_id=stored.signal.signal_id)
     market = situation.market(
         stored,
         gathered,

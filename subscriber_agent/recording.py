@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from signal_contract.feedback import Feedback
 from subscriber_agent.accounting.book import ZERO, Leg
+from subscriber_agent.accounting.ledger_keeper import LedgerKeeper
 from subscriber_agent.engines.engine import Outcome
 from subscriber_agent.journal import Booked, Journal, OrderIntent, OrderRow
 from subscriber_agent.receiving.control_state import LOCAL_LATCH
-from subscriber_agent.reporting.reports import outcome_reports
+from subscriber_agent.reporting.reports import accepted_report, outcome_reports
 from subscriber_agent.risk.market import TradingState
 from subscriber_agent.risk.protection import Protection, ProtectionState, first_holder
 from subscriber_agent.risk.protection_steps import Known, StopOrder, next_step
@@ -36,34 +38,54 @@ class Recorder:
     """For one journal and one engine. `clock` returns aware instants."""
 
     def __init__(
-        self, journal: Journal, engine: EngineFacts, situation: Situation, clock: Callable[[], datetime]
+        self,
+        journal: Journal,
+        engine: EngineFacts,
+        situation: Situation,
+        keeper: LedgerKeeper,
+        clock: Callable[[], datetime],
     ) -> None:
         self._journal = journal
         self._engine = engine
         self._situation = situation
+        self._keeper = keeper
         self._clock = clock
 
     def keep(self, intent: OrderIntent, outcome: Outcome, rules: Rules) -> Written:
-        """Write down what became of an order, in one commit that joins the caller's."""
+        """Write down what became of an order, in one commit that joins the caller's.
+
+        The first word about it also tells of the decision that it came from: before it, an order must not wait for
+        reports.
+        """
         now = self._clock()
         with self._journal.transaction():
+            row = self._journal.order(intent.order_id)
+            sequence = self._sequence(intent)
+            reports: list[Feedback | None] = []
+            if row is not None and row.outcome is None and sequence is not None:
+                reports.append(accepted_report(intent, sequence, now, rules.config.privacy, new_id()))
             booked = self._journal.book(intent, outcome, now)
+            if booked.fills:
+                self._keeper.traded(now)
             self._journal.write_outcome(intent.order_id, outcome, now)
             if booked.is_overfilled:
                 self._reduce(f"{intent.plan.ticker}: the engine traded more than was asked for", now)
             failed = self._protect(intent, now)
-            self._journal.add_feedback(
-                outcome_reports(
-                    intent, outcome, booked.fills, now, rules.config.privacy, new_id, is_own=self._is_own(intent)
-                )
+            reports += outcome_reports(
+                intent, outcome, booked.fills, now, rules.config.privacy, new_id, is_own=sequence is None
             )
+            self._journal.add_feedback(each for each in reports if each is not None)
         return Written(booked, failed)
 
-    def _is_own(self, intent: OrderIntent) -> bool:
-        """Whether no signal asked for it: the operator would not know what it belongs to."""
-        if intent.plan.leg is Leg.ENTRY:
-            return False
-        return intent.plan.leg is Leg.STOP or self._journal.stored(intent.signal_id, intent.revision) is None
+    def _sequence(self, intent: OrderIntent) -> int | None:
+        """The place in the stream of the signal that asked for it; None: none did, and the operator would not know
+        what it belongs to.
+        """
+        if intent.plan.leg is Leg.STOP:
+            return None
+        sequence = self._journal.sequence_of(intent.signal_id, intent.revision)
+        # Of an entry there was one, though it may have been removed for its age since.
+        return 0 if sequence is None and intent.plan.leg is Leg.ENTRY else sequence
 
     def _reduce(self, reason: str, now: datetime) -> None:
         if self._situation.local_state() is TradingState.ACTIVE:

@@ -86,12 +86,12 @@ class Situation:
         account = gathered.account
         return Book(account.cash, held, is_blocked=account.is_blocked, stated_usd=account.equity)
 
-    def book(self, gathered: Gathered, now: datetime, *, signal_id: str = "", excluding: str = "") -> Book:
-        """What is held, and what is under way; `excluding` leaves out one order, as if it had not been intended."""
+    def book(self, held: Book, now: datetime, *, signal_id: str = "", excluding: str = "") -> Book:
+        """`holdings` with what is under way; `excluding` leaves out one order, as if it had not been intended."""
         orders = [row for row in self._journal.open_intents() if row.intent.order_id != excluding]
         has_acted = bool(signal_id) and self._journal.has_acted(signal_id, excluding=excluding)
         return replace(
-            self.holdings(gathered, now),
+            held,
             working=tuple(_working(each) for each in orders if each.intent.plan.leg is Leg.ENTRY),
             exiting=_exiting(orders),
             entry_times=self._journal.entry_times(now - _DAY, excluding=excluding),

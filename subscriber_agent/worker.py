@@ -105,6 +105,8 @@ class Worker:
         # Whether something was ordered since the account was last looked at.
         self._is_unseen = False
         self._decided: Decided | None = None
+        # Whether the last batch was one signal that was decided as it was kept: then there is nothing more to wake for.
+        self._is_through_with_it = False
         self._catch_up: CatchUp | None = CatchUp()
         self._looked_at = 0.0
         self._rhythm = Rhythm(watch_s=float(config.engine.watch_s))
@@ -181,6 +183,7 @@ class Worker:
 
     async def keep(self, found: Sorted, *, is_drained: bool) -> Kept:
         """Have a batch on disk; its first signal with its decision, when nothing is in the way of that."""
+        self._is_through_with_it = False
         live = live_signal(found) if is_drained and not self._is_busy and not self._turn.locked() else None
         if live is None:
             return await self._disk.run(self._receiver.record, found)
@@ -189,7 +192,12 @@ class Worker:
             if gathered is None:
                 return await self._disk.run(self._receiver.record, found)
             kept, self._decided = await self._disk.brief(self._keep_and_decide, found, live, gathered)
-            return kept
+        if self._decided is not None:
+            # What is on disk goes to the engine at once: the acknowledgement has time.
+            self._is_through_with_it = len(kept.new) == 1
+            self._wake.set()
+            await asyncio.sleep(0)
+        return kept
 
     def after_round(self, this: Round) -> None:
         """Wake the deciding when there may be something to decide; count what was missed."""
@@ -198,7 +206,8 @@ class Worker:
             self._catch_up.counts += set_aside_counts(this.kept)
         now = asyncio.get_running_loop().time()
         is_due = now - self._looked_at > _LOOK_EVERY_S
-        if this.kept.new or is_due or self._is_busy or self._receiver.is_stopping:
+        is_news = bool(this.kept.new) and not self._is_through_with_it
+        if is_news or is_due or self._is_busy or self._receiver.is_stopping:
             self._looked_at, self._is_busy = now, True
             self._wake.set()
 

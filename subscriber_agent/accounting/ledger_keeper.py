@@ -77,12 +77,16 @@ class LedgerKeeper:
         `equity` is the account's worth at `now`, in USD. Call it before each decision, in the decision's transaction:
         then what it found is on disk with the decision, and before any order.
         """
-        self.refresh()
-        self._write((Traded(fill) for fill in self._store.fills(self._fills)), now)
+        self.traded(now)
         self._write(due(self.ledger, equity, now, self._calendar), now)
         found = breaches(self.ledger, limits, now, self._calendar)
         self._write((each.latch for each in found), now)
         return found
+
+    def traded(self, now: datetime) -> None:
+        """Write down new fills, in the transaction that books them: then the next decision need not."""
+        self.refresh()
+        self._write((Traded(fill) for fill in self._store.fills(self._fills)), now)
 
     def reset(self, kind: LatchKind, equity: Decimal, now: datetime) -> None:
         """Go on after a weekly loss or a drawdown, measured anew from `equity`; ValueError for DAILY."""

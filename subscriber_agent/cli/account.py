@@ -20,7 +20,8 @@ def book_now(journal: Journal, config: AgentConfig, now: datetime) -> Book:
     from subscriber_agent.situation import Situation
 
     word = last_word(journal, config)
-    return Situation(journal, word.engine).book(word.gathered, now)
+    situation = Situation(journal, word.engine)
+    return situation.book(situation.holdings(word.gathered, now), now)
 
 
 def ledger_now(journal: Journal, book: Book, now: datetime) -> Ledger:

@@ -181,7 +181,8 @@ class Machine:
     def _holds(self, journal: Journal) -> list[str]:
         now = self.clock()
         word = last_word(journal, self.settings)
-        book = Situation(journal, word.engine).book(word.gathered, now)
+        situation = Situation(journal, word.engine)
+        book = situation.book(situation.holdings(word.gathered, now), now)
         try:
             ledger = LedgerKeeper(journal, NYSE).preview(book.equity, now)
         except (KeyError, ValueError) as error:

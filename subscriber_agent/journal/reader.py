@@ -94,6 +94,11 @@ class JournalReader(AccountReader):
         )
         return stored_from(rows[0]) if rows else None
 
+    def sequence_of(self, signal_id: str, revision: int) -> int | None:
+        """The place of one signal in the stream; None when there is no such signal."""
+        rows = self._db.rows("SELECT stream_seq FROM signals WHERE signal_id = ? AND revision = ?", signal_id, revision)
+        return int(rows[0][0]) if rows else None
+
     def find(self, prefix: str) -> list[Stored]:
         """All revisions of all signals whose id starts with `prefix` (1 to 32 hex digits), in stream order."""
         if not _PREFIX.fullmatch(prefix):

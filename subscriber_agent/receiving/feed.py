@@ -62,6 +62,9 @@ class Feed:
         """
         await self._listen()
         asking = asyncio.create_task(self._ask_forever(), name="feed-pull")
+        # One event to wait for, however a wait ends: a task for each of them, message by message, is what takes long.
+        asking.add_done_callback(lambda _: self.nudge())
+        closing = asyncio.create_task(self._nudge_at_close(), name="feed-closed")
         try:
             while True:
                 await self._something_or_end(asking, idle_s)
@@ -70,6 +73,7 @@ class Feed:
                 self._wake.set()
                 yield batch
         finally:
+            closing.cancel()
             asking.cancel()
             with contextlib.suppress(asyncio.CancelledError, LinkError):
                 await asking
@@ -94,21 +98,20 @@ class Feed:
         self._has_old_inbox, self._has_new_inbox = False, True
 
     async def _something_or_end(self, asking: asyncio.Task[None], idle_s: float) -> None:
-        waits = {
-            asyncio.create_task(self._ready.wait(), name="feed-ready"),
-            asyncio.create_task(self._link.closed.wait(), name="feed-closed"),
-        }
-        try:
-            await asyncio.wait({*waits, asking}, timeout=idle_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
+        if not asking.done() and not self._link.closed.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(idle_s):
+                    await self._ready.wait()
         if self._arrived:
             return
         if asking.done():
             await self._raise_end_of(asking)
         if self._link.closed.is_set():
             raise self._link.failure or LinkError("the connection was closed")
+
+    async def _nudge_at_close(self) -> None:
+        await self._link.closed.wait()
+        self.nudge()
 
     async def _raise_end_of(self, asking: asyncio.Task[None]) -> None:
         """Raise why the asking ended. It can meet a closed connection a moment before the link knows the reason."""

@@ -14,7 +14,7 @@ from signal_contract.feedback import AgentStatus, Feedback, Kind, Privacy, is_al
 from subscriber_agent.accounting.book import Fill, Leg
 from subscriber_agent.engines.engine import Outcome
 from subscriber_agent.journal.rows import OrderIntent
-from subscriber_agent.risk.decision import Decision
+from subscriber_agent.risk.decision import Decision, Verdict
 
 _DETAIL_CHARS, _LABEL_CHARS = 200, 64
 # The wire's decimals: up to 15 digits before and 10 after the point.
@@ -40,6 +40,14 @@ def decision_report(
         quantity=None if plan is None else _number(plan.quantity),
         price=None if plan is None else _price(plan.limit_price or plan.reference_price),
     )
+
+
+def accepted_report(
+    intent: OrderIntent, stream_seq: int, at: datetime, privacy: Privacy, feedback_id: str
+) -> Feedback | None:
+    """As `decision_report`, for a decision that became this order."""
+    decision = Decision(intent.signal_id, intent.revision, Verdict.ACCEPTED, None, (), intent.plan, intent.created_at)
+    return decision_report(decision, stream_seq, at, privacy, feedback_id)
 
 
 def outcome_reports(

@@ -13,6 +13,7 @@ from live_agent import Agent, Slow, a_signal, publishing, revised, running
 from signal_contract.errors import DurableMissing, LinkNotLive
 from signal_contract.feedback import Privacy
 from signal_contract.model import Event
+from subscriber_agent.receiving.feed import Feed
 
 
 async def test_a_live_signal_costs_one_commit_before_the_engine_has_it(operator, until):
@@ -38,6 +39,28 @@ async def test_and_one_after_it_beside_the_engines_own_for_the_outcome_with_its_
         await publish(a_signal())
         await until(lambda: agent.labels == ["FILLED"], what="it is filled")
         assert agent.journal.commits - before == 2
+
+
+async def test_the_order_goes_out_before_the_acknowledgement(operator, until, monkeypatch):
+    config = await operator.add_user("alice", ["signals.*.*"])
+    agent, steps = Agent(config, "alice"), []
+    submit, ack = agent.engine.submit, Feed.ack
+
+    async def submitted(plan, order_id):
+        steps.append("order")
+        return await submit(plan, order_id)
+
+    async def acknowledged(feed, batch):
+        steps.append("ack")
+        await ack(feed, batch)
+
+    monkeypatch.setattr(agent.engine, "submit", submitted)
+    monkeypatch.setattr(Feed, "ack", acknowledged)
+    async with running(agent, until), publishing(operator) as publish:
+        await until(lambda: bool(agent.of("link")), what="the link's first state is noted")
+        await publish(a_signal())
+        await until(lambda: len(steps) == 2, what="it is acknowledged too")
+    assert (steps, agent.labels) == (["order", "ack"], ["FILLED"])
 
 
 async def test_a_live_batch_with_its_own_retraction_is_not_traded(operator, until):

@@ -40,7 +40,7 @@ ZERO = D(0)
 READS = ("fills", "fills_of", "held", "meta", "latch", "stored", "order", "orders_of", "protection", "protections")
 READS += ("open_intents", "undecided", "snapshot", "breaker", "ledger_rows", "is_retracted", "latest_revision")
 READS += ("entry_times", "has_acted", "operator_state_at", "approved", "approvals", "open_reconcile", "failed_exits")
-READS += ("flatten_request", "capabilities")
+READS += ("flatten_request", "capabilities", "sequence_of")
 
 
 def hasty(path, *, is_owner=True):

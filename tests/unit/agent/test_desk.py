@@ -8,6 +8,7 @@ from agent_samples import NOW, D, a_close, a_config, a_revision, a_signal, an_ar
 from desk_samples import READS, Broker, Paper, hasty
 
 from signal_contract.codec import signal_id_from
+from signal_contract.feedback import Kind
 from signal_contract.model import Action, Event
 from subscriber_agent.accounting.book import Leg
 from subscriber_agent.desk import Desk
@@ -336,7 +337,9 @@ def _state(path):
         orders = sorted(
             (row.intent.order_id, row.outcome.state) for s in STORY for row in journal.orders_of(s.signal_id)
         )
-        return decisions, fills, orders
+        told = [each for each in journal.feedback_waiting(100) if each.kind is Kind.DECISION]
+        reports = sorted((each.signal_id, each.revision, each.label) for each in told)
+        return decisions, fills, orders, reports
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -345,6 +348,7 @@ async def test_kill_at_every_step_loses_nothing_and_does_nothing_twice(tmp_path,
     assert not await _until_killed(untouched, Fuse(0, after=after), Paper())
     expected = _state(untouched)
     assert [fill.leg for fill in expected[1]] == [Leg.ENTRY, Leg.ENTRY, Leg.EXIT, Leg.STOP]
+    assert [report[:2] for report in expected[3]] == [decision[:2] for decision in expected[0]]
     step = 0
     while True:
         step += 1
@@ -384,6 +388,13 @@ async def test_a_retraction_says_how_many_orders_it_comes_too_late_for(journal):
     (settled,) = await all_settled(desk)
     assert (settled.label, settled.trades_withdrawn) == ("RETRACTION", 1)
     assert settled.withdrawn_dict()["position"]["quantity"] == "100"
+
+
+async def test_an_execution_is_in_the_ledger_with_the_commit_that_books_it(journal):
+    received(journal, a_signal())
+    await all_settled(a_desk(journal))
+    (fill,) = journal.fills()
+    assert [body["order_id"] for _, body in journal.ledger_rows() if body["type"] == "traded"] == [fill.order_id]
 
 
 async def test_a_decision_and_its_report_are_on_disk_together_and_its_outcome_as_far_as_privacy_allows(journal):

@@ -42,6 +42,7 @@ async def test_the_engines_last_word_is_kept_and_brought_up_to_date_with_our_own
 async def test_the_equity_curve_follows_the_engines_word(journal):
     clock = Clock()
     watched = Watched(journal, Broker(clock=clock), clock=clock, risk=RISK)
+    await watched.desk.tend()
     await watched.settled(a_signal())
     await watched.desk.tend()
     watched.engine.moves("ABCD", D("5.5"))

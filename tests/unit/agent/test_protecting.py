@@ -438,7 +438,8 @@ async def test_an_entry_that_must_not_fill_any_more_is_cancelled_at_the_next_loo
 async def test_a_working_entry_counts_with_what_has_not_filled_yet(journal):
     watched = await holding(journal, can=STOP_ORDERS, fills_now=30)
     gathered = await watched.desk._handover.gathered(watched.desk._rules)
-    book = watched.desk._situation.book(gathered, NOW)
+    situation = watched.desk._situation
+    book = situation.book(situation.holdings(gathered, NOW), NOW)
     assert (book.positions["ABCD"].quantity, book.working[0].notional_usd) == (30, D(350))
 
 
