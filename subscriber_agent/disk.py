@@ -16,8 +16,8 @@ _Arguments = TypeVarTuple("_Arguments")
 # Handing a call to the thread and its answer back takes 0.2 to 0.5 ms; a commit on an SSD about as long. What takes
 # longer than this, on a slow or busy disk, must not keep pings and stops waiting.
 _QUICK_S = 0.003
-# After one slow call it takes about this share of it, call by call, until the disk counts as quick again.
-_FORGETS = 0.9
+# After a slow call the disk counts as slow for so many times as long: it may hold up a twentieth of the time at most.
+_REST = 20.0
 
 
 class Disk:
@@ -27,7 +27,7 @@ class Disk:
         self._executor = executor
         self._clock = clock
         self._under_way: set[Future[Any]] = set()
-        self._typical_s = 0.0
+        self._slow_until = 0.0
 
     @classmethod
     def threaded(cls) -> Self:
@@ -55,7 +55,7 @@ class Disk:
         Done at once in the caller's thread, as long as the disk is quick and nobody else is at it. Another process that
         writes for long, such as a prune, holds that up once.
         """
-        if self._executor is not None and (self._under_way or self._typical_s > _QUICK_S):
+        if self._executor is not None and (self._under_way or self._clock() < self._slow_until):
             return await self.run(self._timed, call, *arguments)
         return self._timed(call, *arguments)
 
@@ -64,7 +64,9 @@ class Disk:
         try:
             return call(*arguments)
         finally:
-            self._typical_s = max(self._clock() - began, self._typical_s * _FORGETS)
+            now = self._clock()
+            if now - began > _QUICK_S:
+                self._slow_until = now + (now - began) * _REST
 
     def close(self) -> None:
         """Wait for the last call and end the thread."""
