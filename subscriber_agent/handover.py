@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, TypeVar
 
 from signal_contract import edges
@@ -20,7 +21,8 @@ from subscriber_agent.answers import account_checked, holdings_checked, maybe_ou
 from subscriber_agent.disk import Disk
 from subscriber_agent.engines.engine import Engine, EngineSilent, Outcome, OutcomeState
 from subscriber_agent.engines.fitting import objection
-from subscriber_agent.journal import Journal, OrderIntent
+from subscriber_agent.inquiry import Question, all_answered, answered, asking, fault_text, groups, silence_in
+from subscriber_agent.journal import Journal, OrderIntent, OrderRow
 from subscriber_agent.recording import Recorder, Written
 from subscriber_agent.risk.limits import Limits
 from subscriber_agent.risk.market import Quote
@@ -31,7 +33,6 @@ from subscriber_agent.situation import Rules
 _log = logging.getLogger("catalyst.agent")
 
 SUBMIT_TIMEOUT_S = 30.0
-ASK_TIMEOUT_S = 10.0
 
 _Answer = TypeVar("_Answer")
 _Checked = TypeVar("_Checked")
@@ -83,7 +84,7 @@ class Handover:
         except Exception as error:  # noqa: BLE001
             # Whatever a broker's library throws: the order may be there or not, so its end is not known.
             _log.warning("the engine failed over order %s", intent.order_id, exc_info=True)
-            fault = _fault_text(error, SUBMIT_TIMEOUT_S)
+            fault = fault_text(error, SUBMIT_TIMEOUT_S)
             return Outcome(OutcomeState.UNKNOWN, detail=fault), fault
         if outcome.state is OutcomeState.UNKNOWN:
             return outcome, outcome.detail or "it does not know what became of an order"
@@ -91,7 +92,7 @@ class Handover:
 
     async def lookup(self, order_id: str, rules: Rules) -> Outcome | None:
         """What became of an order; None: the engine never saw it. Raises EngineSilent."""
-        return await self._ask(self._engine.lookup(order_id), maybe_outcome_checked, rules)
+        return await self._ask(partial(self._engine.lookup, order_id), maybe_outcome_checked, rules)
 
     @property
     def can_cancel(self) -> bool:
@@ -100,7 +101,7 @@ class Handover:
 
     async def cancel(self, order_id: str, rules: Rules) -> Outcome | None:
         """End what still works of an order, its legs included; it may still be working then. Raises EngineSilent."""
-        return await self._ask(self._engine.cancel(order_id), maybe_outcome_checked, rules)
+        return await self._ask(partial(self._engine.cancel, order_id), maybe_outcome_checked, rules)
 
     async def keep(self, intent: OrderIntent, outcome: Outcome, rules: Rules) -> tuple[Fill, ...]:
         """Write down what was looked up; returns what was booked of it."""
@@ -108,59 +109,92 @@ class Handover:
         self._tell_written(intent, written)
         return written.booked.fills
 
-    async def look(self, order_id: str, rules: Rules) -> tuple[Fill, ...]:
-        """Look up an order of ours whose end, or whose legs, may have changed, and write down what is new in it.
+    async def look(self, order_ids: Sequence[str], rules: Rules) -> tuple[Fill, ...]:
+        """Look up orders of ours whose end, or whose legs, may have changed, and write down what is new in them.
 
         Returns what was booked. An order that is final stays so when the engine is certain that it knows none; but then
-        nothing holds its stop. UNKNOWN is no word: the last one stands. Raises EngineSilent.
+        nothing holds its stop. UNKNOWN is no word: the last one stands. Raises EngineSilent, once what was answered
+        beside the silence is written down.
         """
-        row = await self._disk.brief(self._journal.order, order_id)
-        if row is None or row.outcome is None:
-            return ()
-        outcome = await self.lookup(order_id, rules)
-        if outcome is not None and outcome.state is OutcomeState.UNKNOWN:
+        booked: list[Fill] = []
+        is_at_once = self._engine.capabilities().concurrent
+        for group in groups(list(dict.fromkeys(order_ids)), is_at_once=is_at_once):
+            rows = await self._disk.brief(self._orders_known, group)
+            lookups = [partial(self._engine.lookup, each.intent.order_id) for each in rows]
+            questions = [asking(each, maybe_outcome_checked) for each in lookups]
+            answers = await all_answered(questions, is_at_once=is_at_once)
+            for row, said in zip(rows, answers, strict=True):
+                if not isinstance(said, EngineSilent):
+                    booked += await self._keep_news(row, said, rules)
+            await self._raise_silence(answers, rules)
+        return tuple(booked)
+
+    def _orders_known(self, order_ids: Sequence[str]) -> list[OrderRow]:
+        """The orders of these ids whose outcome was heard of before."""
+        rows = (self._journal.order(each) for each in order_ids)
+        return [row for row in rows if row is not None and row.outcome is not None]
+
+    async def _keep_news(self, row: OrderRow, outcome: Outcome | None, rules: Rules) -> tuple[Fill, ...]:
+        known = row.outcome
+        if known is None or (outcome is not None and outcome.state is OutcomeState.UNKNOWN):
             return ()
         if outcome is None:
-            known = row.outcome
             outcome = Outcome(known.state, known.quantity, known.price, "the engine does not know it now")
-        return () if outcome == row.outcome else await self.keep(row.intent, outcome, rules)
+        return () if outcome == known else await self.keep(row.intent, outcome, rules)
 
     # Questions --------------------------------------------------------------------------------------------------
 
     async def gathered(self, rules: Rules, ticker: str | None = None) -> Gathered:
         """What the engine says now, with quote and symbol of `ticker` where it has them. Raises EngineSilent."""
         can, engine = self._engine.capabilities(), self._engine
-        account = await self._ask(engine.account(), account_checked, rules)
-        holdings = await self._ask(engine.positions(), holdings_checked, rules)
-        quote = await self.quote(ticker, rules) if ticker and can.quotes else None
-        symbol = await self._ask(engine.symbol(ticker), _as_it_is, rules) if ticker and can.symbols else None
-        return Gathered(account, holdings, quote=quote, symbol=symbol)
+        questions: dict[str, Question[Any]] = {
+            "account": asking(engine.account, account_checked),
+            "holdings": asking(engine.positions, holdings_checked),
+        }
+        if ticker and can.quotes:
+            questions["quote"] = asking(partial(engine.quote, ticker), _as_it_is)
+        if ticker and can.symbols:
+            questions["symbol"] = asking(partial(engine.symbol, ticker), _as_it_is)
+        answers = await all_answered(list(questions.values()), is_at_once=can.concurrent)
+        await self._raise_silence(answers, rules)
+        return Gathered(**dict(zip(questions, answers, strict=True)))
 
-    async def quote(self, ticker: str, rules: Rules) -> Quote | None:
-        """Best prices now; asked only of an engine that has them. Raises EngineSilent."""
-        return await self._ask(self._engine.quote(ticker), _as_it_is, rules)
+    async def quotes(self, tickers: Sequence[str], rules: Rules) -> dict[str, Quote | None]:
+        """Best prices now, of an engine that has them; a ticker that it is silent about is left out, which counts."""
+        found: dict[str, Quote | None] = {}
+        is_at_once = self._engine.capabilities().concurrent
+        for group in groups(tickers, is_at_once=is_at_once):
+            questions = [asking(partial(self._engine.quote, each), _as_it_is) for each in group]
+            answers = await all_answered(questions, is_at_once=is_at_once)
+            await self._note_silence(answers, rules)
+            pairs = zip(group, answers, strict=True)
+            found |= {each: said for each, said in pairs if not isinstance(said, EngineSilent)}
+        return found
 
     async def observe(self, ticker: str, price: Decimal, at: datetime, rules: Rules) -> tuple[Fill, ...]:
         """Show the engine a price; returns what was booked of the orders that it triggered. Raises EngineSilent."""
-        found: list[Fill] = []
-        for order_id in await self._ask(self._engine.observe(ticker, price, at), tuple, rules):
-            found += await self.look(order_id, rules)
-        return tuple(found)
+        triggered = await self._ask(partial(self._engine.observe, ticker, price, at), tuple, rules)
+        return await self.look(triggered, rules)
 
-    async def _ask(
-        self, question: Awaitable[_Answer], checked: Callable[[_Answer], _Checked], rules: Rules
-    ) -> _Checked:
+    async def _ask(self, question: Question[_Answer], checked: Callable[[_Answer], _Checked], rules: Rules) -> _Checked:
         try:
-            async with asyncio.timeout(ASK_TIMEOUT_S):
-                return checked(await question)
-        except CatalystError:
+            return await answered(question, checked)
+        except EngineSilent as silent:
+            await self._note_silence([silent], rules)
             raise
-        except Exception as error:
-            # As above; nothing was ordered, so it can be asked again.
-            fault = _fault_text(error, ASK_TIMEOUT_S)
+
+    async def _raise_silence(self, answers: Sequence[object], rules: Rules) -> None:
+        silent = await self._note_silence(answers, rules)
+        if silent is not None:
+            raise silent
+
+    async def _note_silence(self, answers: Sequence[object], rules: Rules) -> EngineSilent | None:
+        """One look that failed is one fault, however many of its questions did."""
+        silent = silence_in(answers)
+        if silent is not None:
             await self._disk.brief(self._count, True)
-            self._tell_fault(fault, rules.limits)
-            raise EngineSilent(fault) from error
+            self._tell_fault(str(silent), rules.limits)
+        return silent
 
     # What is told -----------------------------------------------------------------------------------------------
 
@@ -203,9 +237,3 @@ class Handover:
 
 def _as_it_is(answer: _Answer) -> _Answer:
     return answer
-
-
-def _fault_text(error: Exception, timeout_s: float) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer within {timeout_s:.0f} s"
-    return f"{type(error).__name__}: {error}"[:200]

@@ -21,7 +21,7 @@ from subscriber_agent.accounting.book import ZERO, Leg, Position, Side
 from subscriber_agent.accounting.calendar import NYSE
 from subscriber_agent.closing import Wanted
 from subscriber_agent.disk import Disk
-from subscriber_agent.engines.engine import EngineSilent, Outcome, order_id_from
+from subscriber_agent.engines.engine import Outcome, order_id_from
 from subscriber_agent.handover import Handover
 from subscriber_agent.journal import Journal, OrderIntent
 from subscriber_agent.recording import Recorder
@@ -87,8 +87,7 @@ class Protecting:
 
     async def look(self, rules: Rules) -> None:
         """Ask the engine about the filled entries whose stops it holds. Raises EngineSilent."""
-        for order_id in await self._disk.brief(self._filled_natives):
-            await self._handover.look(order_id, rules)
+        await self._handover.look(await self._disk.brief(self._filled_natives), rules)
 
     def _filled_natives(self) -> list[str]:
         # An entry that is open is looked up with all that is open.
@@ -284,11 +283,11 @@ class Protecting:
         found: list[Wanted] = []
         if not self._can().quotes:
             return ()
-        for row in await self._disk.brief(self._watched_rows):
-            quote = None
-            # A silence is as blind as an old price; the fault is told where it is met.
-            with contextlib.suppress(EngineSilent):
-                quote = await self._handover.quote(row.ticker, rules)
+        rows = await self._disk.brief(self._watched_rows)
+        quotes = await self._handover.quotes(list(dict.fromkeys(each.ticker for each in rows)), rules) if rows else {}
+        for row in rows:
+            # A silence is as blind as an old price; the fault was told where it was met.
+            quote = quotes.get(row.ticker)
             look = looked_at(row, quote, self._clock())
             if quote is not None and look.is_fresh:
                 await self._disk.run(self._saw, row, look, quote.at)

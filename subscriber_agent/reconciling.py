@@ -10,16 +10,15 @@ It orders nothing and changes no order. Before the first look of a run has ended
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, TypeVar
 
-from signal_contract.errors import CatalystError
 from subscriber_agent.accounting.book import ZERO, Fill, Leg, Side
 from subscriber_agent.accounting.differences import (
     Difference,
@@ -40,6 +39,7 @@ from subscriber_agent.engines.engine import (
     is_ours,
     triggered_order_id,
 )
+from subscriber_agent.inquiry import all_answered, answered, asking, silence_in
 from subscriber_agent.journal import (
     EngineSnapshot,
     Journal,
@@ -57,7 +57,6 @@ Report = Callable[[str, dict[str, Any]], None]
 LOOK_AGAIN_S = 2.5
 # While something differs, and while the engine does not answer.
 _OPEN_AGAIN_S, _SILENT_AGAIN_S = 30.0, 5.0
-_ASK_TIMEOUT_S = 10.0
 
 _Answer = TypeVar("_Answer")
 
@@ -73,27 +72,22 @@ class Look:
 
 async def asked(engine: Engine, clock: Callable[[], datetime]) -> Look:
     """Ask the engine for all it holds and all that works. Raises EngineSilent."""
-    account = await _answered(engine.account())
-    holdings, orders = await _answered(engine.positions()), await _answered(engine.orders())
+    questions = [asking(each, _as_it_is) for each in (engine.account, engine.positions, engine.orders)]
+    answers = await all_answered(questions, is_at_once=engine.capabilities().concurrent)
+    silent = silence_in(answers)
+    if silent is not None:
+        raise silent
+    account, holdings, orders = answers
     return Look(clock(), account, Theirs(tuple(holdings), tuple(orders)))
 
 
 async def cancelled(engine: Engine, order_id: str) -> Outcome | None:
     """End what still works of an order; what became of it, None: the engine does not know it. Raises EngineSilent."""
-    return await _answered(engine.cancel(order_id))
+    return await answered(partial(engine.cancel, order_id), _as_it_is)
 
 
-async def _answered(question: Awaitable[_Answer]) -> _Answer:
-    try:
-        async with asyncio.timeout(_ASK_TIMEOUT_S):
-            return await question
-    except CatalystError:
-        raise  # our own trouble, or an engine that can never work: it stops whoever asked
-    except Exception as error:
-        # Whatever a broker's library throws is a fault of the engine: nothing was ordered, ask again later.
-        late = f"no answer within {_ASK_TIMEOUT_S:.0f} s"
-        said = late if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"[:200]
-        raise EngineSilent(said) from error
+def _as_it_is(answer: _Answer) -> _Answer:
+    return answer
 
 
 class Reconciling:

@@ -32,6 +32,7 @@ CAPABILITIES = {
     "cancels": True,
     "idempotent": True,
     "marks_positions": True,
+    "concurrent": True,
     "times_in_force": ["day", "gtc"],
 }
 

@@ -23,6 +23,7 @@ class Need(StrEnum):
     LIMITS = "limits"
     CANCELS = "cancels"
     EVENTS = "events"
+    CONCURRENT = "concurrent"
 
 
 Run = Callable[[Bench], Awaitable[str | None]]

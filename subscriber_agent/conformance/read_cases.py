@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 from subscriber_agent.conformance.bench import Bench, Failed, asked, require
-from subscriber_agent.conformance.case import Case, Need, case
+from subscriber_agent.conformance.case import Case, Need, Run, case
 from subscriber_agent.engines.plugin import answers
 
 NOBODYS_TICKER = "ZZZZQ"
@@ -93,6 +94,14 @@ async def an_unknown_ticker_raises_nothing(bench: Bench) -> None:
     await asked(bench, "observe", bench.engine.observe(NOBODYS_TICKER, bench.rig.price, now), answers.ids_flaw)
 
 
+async def questions_at_once_are_answered(bench: Bench) -> None:
+    can = bench.engine.capabilities()
+    looks: list[Run] = [account_is_well_formed, positions_are_well_formed]
+    looks += [a_quote_is_fresh] if can.quotes else []
+    looks += [a_symbol_is_well_formed] if can.symbols else []
+    await asyncio.gather(*(each(bench) for each in looks))
+
+
 READ_CASES: tuple[Case, ...] = (
     case("capabilities", "capabilities are well formed, and the same every time", capabilities_are_stable),
     case("identity", "it says its name, and whether real money is behind it", name_and_money_are_said),
@@ -112,5 +121,11 @@ READ_CASES: tuple[Case, ...] = (
     ),
     case("quote", "a quote has a time, finite prices, and is fresh", a_quote_is_fresh, Need.QUOTES),
     case("symbol", "the broker's word on a ticker is well formed", a_symbol_is_well_formed, Need.SYMBOLS),
+    case(
+        "at-once",
+        "what a decision asks, asked all at once, is answered",
+        questions_at_once_are_answered,
+        Need.CONCURRENT,
+    ),
     case("unknown-ticker", "an unknown ticker raises nothing", an_unknown_ticker_raises_nothing),
 )

@@ -215,6 +215,7 @@ class CapabilitiesModel(WireModel):
     events: bool = False
     idempotent: bool = False
     marks_positions: bool = False
+    concurrent: bool = False
     times_in_force: Annotated[list[str], Field(min_length=1, max_length=32)]
 
     def value(self) -> Capabilities:

@@ -69,7 +69,8 @@ class Capabilities:
     `brackets`: it holds the entry's stop and target itself, from its fill on, in the regular session; `stop_orders`: it
     takes a stop as an order of its own; `idempotent`: it refuses a second order with the same id by itself (without
     it nothing is ever sent twice all the same); `cancels`, `limits` and `events`: it takes `cancel`, limit orders, and
-    tells what happens. `marks_positions`: it says what positions are worth now.
+    tells what happens. `marks_positions`: it says what positions are worth now. `concurrent`: it takes up to four
+    questions at once; any other engine is asked in turn.
     """
 
     quotes: bool = False
@@ -84,6 +85,7 @@ class Capabilities:
     events: bool = False
     idempotent: bool = False
     marks_positions: bool = True
+    concurrent: bool = False
     times_in_force: frozenset[TimeInForce] = frozenset(TimeInForce)
 
     @property

@@ -1,6 +1,6 @@
 """All benchmarks side by side: this project against bare nats-py, FastAPI + WebSocket and Redis Streams.
 
-    python tests/bench/run.py [live_path catch_up publishing fan_out growth commands] [--rounds 5] [--json FILE]
+    python tests/bench/run.py [live_path …] [--rounds 5] [--json FILE]       the names are those of NAMES
     python tests/bench/run.py --write             writes docs/performance.json and the tables of docs/performance.md
     python tests/bench/run.py --quick --guard     the short form: fails only where a ratio is twice as bad as recorded
     python tests/bench/run.py --quick --record    records what the short form comes to now, in tests/bench/guard.json
@@ -23,7 +23,7 @@ from typing import Any
 import report
 from harness import Bench, Goal, Scale, machine
 
-NAMES = ("live_path", "catch_up", "publishing", "fan_out", "growth", "commands")
+NAMES = ("live_path", "round_trips", "catch_up", "publishing", "fan_out", "growth", "commands")
 # The guard asks whether something became grossly slower than it was, not whether every goal is met.
 _GUARD = Path(__file__).with_name("guard.json")
 _GROSS = 2.0

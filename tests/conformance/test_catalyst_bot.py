@@ -10,7 +10,7 @@ from subscriber_agent.conformance.suite import EngineConformance
 
 
 class TestCatalystBot(EngineConformance):
-    allowed_skips = frozenset({"quote", "symbol", "events", "unknown-ticker-order"})
+    allowed_skips = frozenset({"quote", "symbol", "events", "at-once", "unknown-ticker-order"})
 
     @pytest.fixture
     def rack(self, tmp_path):

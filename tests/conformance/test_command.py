@@ -19,7 +19,7 @@ async def nowhere(ticker, price):
 
 
 class Kit(EngineConformance):
-    allowed_skips = frozenset({"quote", "symbol", "events", "unknown-ticker-order"})
+    allowed_skips = frozenset({"quote", "symbol", "events", "at-once", "unknown-ticker-order"})
     argv: tuple[str, ...] = ()
 
     @pytest.fixture

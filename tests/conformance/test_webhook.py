@@ -33,7 +33,7 @@ class TestExampleReceiver(Kit):
 class TestAssumedFills(Kit):
     """What the engine assumes of a receiver that never reports must hold together as well. One position a ticker."""
 
-    allowed_skips = Kit.allowed_skips | {"side-by-side"}
+    allowed_skips = Kit.allowed_skips | {"side-by-side", "at-once"}
 
     @pytest.fixture
     async def engine_factory(self, tmp_path):

@@ -14,7 +14,7 @@ from subscriber_agent.engines.context import EngineContext
 class TestNotebook(EngineConformance):
     """The notebook has no quotes, no symbols, no events and no list of tickers; everything else it must pass."""
 
-    allowed_skips = frozenset({"quote", "symbol", "events", "unknown-ticker-order"})
+    allowed_skips = frozenset({"quote", "symbol", "events", "at-once", "unknown-ticker-order"})
 
     @pytest.fixture
     def engine_factory(self, tmp_path: Path) -> EngineFactory:

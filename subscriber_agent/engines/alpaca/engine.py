@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import math
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -43,6 +45,9 @@ from subscriber_agent.risk.market import Capabilities, Quote, Symbol
 _log = logging.getLogger("catalyst.engine")
 
 _THREADS = 4
+# Threads are made as they are needed. Four questions at once are three here and one for the quote, or four looks at
+# orders; as many that nobody waits for any more may each hold a thread for READ_S; and a list of all orders takes two.
+_READ_THREADS = 12
 _SYMBOL_AGE_S = 3600.0
 # A trade read so short ago is as good as a new one, and Alpaca's clock may be ahead of ours by as much.
 _TRADE_AGE_S = 5.0
@@ -72,15 +77,21 @@ class AlpacaEngine:
         self._settings, self._clock, self._calendar = settings, context.clock, calendar
         timeout_s = float(settings.timeout_s)
         bases = (settings.trading_base, settings.data_base)
+
+        def reader() -> sdk.Calls:
+            return sdk.calls_for(keys, *bases, min(timeout_s, READ_S))
+
         self._lines = (
             Line(lambda: sdk.calls_for(keys, *bases, timeout_s), threads=_THREADS, name="alpaca-orders"),
-            Line(lambda: sdk.calls_for(keys, *bases, min(timeout_s, READ_S)), threads=_THREADS, name="alpaca-reads"),
+            Line(reader, threads=_READ_THREADS, name="alpaca-reads"),
+            Line(reader, threads=_READ_THREADS, name="alpaca-quotes"),
         )
         self._orders = Ordering(*self._lines, timeout_s=timeout_s, settle_s=float(settings.settle_s))
         self._day_end = DayEnd(calendar, context.clock, self._orders.withdraw_entry)
         self._updates = TradeUpdates(settings.stream_url, keys, self._named, beats)
         self._symbols: dict[str, tuple[float, Symbol]] = {}
         self._trades: dict[str, tuple[float, datetime | None]] = {}
+        self._quoting: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._watching: asyncio.Task[None] | None = None
         self._only_looks = context.only_looks
 
@@ -99,6 +110,7 @@ class AlpacaEngine:
             stop_orders=True,
             events=True,
             idempotent=True,
+            concurrent=True,
         )
 
     async def start(self) -> None:
@@ -244,6 +256,10 @@ class AlpacaEngine:
 
     async def quote(self, ticker: str) -> Quote | None:
         """Best prices and last trade of the chosen feed; None when Alpaca has none for this ticker."""
+        async with self._quoting[ticker]:
+            return await self._snapshot(ticker)
+
+    async def _snapshot(self, ticker: str) -> Quote | None:
         try:
             found = await self._orders.data("/stocks/snapshots", symbols=ticker, feed=self._settings.feed.value)
         except Refused as error:
@@ -262,13 +278,18 @@ class AlpacaEngine:
         It is not halted when it was traded a moment ago, as in the latest quote; else nobody says.
         """
         flags = await self._flags(ticker)
-        asked = self._trades.get(ticker)
-        if asked is None or time.monotonic() - asked[0] > _TRADE_AGE_S:
-            await self.quote(ticker)
-            asked = self._trades.get(ticker)
-        age_s = None if asked is None or asked[1] is None else (self._clock() - asked[1]).total_seconds()
+        # A quote that is being asked for beside this says it as well.
+        async with self._quoting[ticker]:
+            if not self._has_trade(ticker):
+                await self._snapshot(ticker)
+        _, traded_at = self._trades.get(ticker, (0.0, None))
+        age_s = None if traded_at is None else (self._clock() - traded_at).total_seconds()
         was_traded = age_s is not None and -_TRADE_AGE_S <= age_s <= self._settings.traded_within_s
         return replace(flags, is_halted=False) if was_traded else flags
+
+    def _has_trade(self, ticker: str) -> bool:
+        asked_at, _ = self._trades.get(ticker, (-math.inf, None))
+        return time.monotonic() - asked_at <= _TRADE_AGE_S
 
     async def _flags(self, ticker: str) -> Symbol:
         kept = self._symbols.get(ticker)

@@ -1,12 +1,11 @@
-"""The way from asyncio to Alpaca's synchronous client: threads, each with a session, and a limit on every call."""
+"""The way from asyncio to Alpaca's synchronous client: threads, a session for each call, and a limit on every call."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from subscriber_agent.engines.alpaca.sdk import Calls, Lost
 
@@ -14,12 +13,15 @@ _Answer = TypeVar("_Answer")
 
 
 class Line:
-    """A few threads; `make` builds each one's client. Its calls raise Refused or Lost."""
+    """A few threads, and as many clients as were ever at work at once; `make` builds one. Calls raise Refused or Lost.
+
+    The client that was at work last comes first: its connection is the one that is most likely to be still open.
+    """
 
     def __init__(self, make: Callable[[], Calls], *, threads: int, name: str) -> None:
         self._make, self._threads, self._name = make, threads, name
-        self._own = threading.local()
         self._all: list[Calls] = []
+        self._idle: list[Calls] = []
         self._pool: ThreadPoolExecutor | None = None
 
     async def run(
@@ -32,7 +34,7 @@ class Line:
         """
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=self._name)
-        future = self._pool.submit(lambda: call(self._calls()))
+        future = self._pool.submit(self._made, call)
         if ended is not None:
             future.add_done_callback(lambda _: ended())
         try:
@@ -51,11 +53,18 @@ class Line:
             self._pool = None
         for calls in self._all:
             calls.close()
-        self._all.clear()
+        # Lists of their own for the next time: what is still at work is not taken up again.
+        self._all, self._idle = [], []
 
-    def _calls(self) -> Calls:
-        found: Any = getattr(self._own, "calls", None)
-        if found is None:
-            found = self._own.calls = self._make()
-            self._all.append(found)
-        return found  # type: ignore[no-any-return]
+    def _made(self, call: Callable[[Calls], _Answer]) -> _Answer:
+        """The call, on one of the threads: no two of them have the same client at a time."""
+        idle = self._idle
+        try:
+            calls = idle.pop()
+        except IndexError:
+            calls = self._make()
+            self._all.append(calls)
+        try:
+            return call(calls)
+        finally:
+            idle.append(calls)

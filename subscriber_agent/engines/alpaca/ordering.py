@@ -31,16 +31,18 @@ Row = Mapping[str, Any]
 
 
 class Ordering:
-    """`posting` and `reading` are lines of their own, so that no slow read holds up an order."""
+    """`posting` is a line of its own, so that no slow read holds up an order; `quoting` goes to another host."""
 
-    def __init__(self, posting: Line, reading: Line, *, timeout_s: float, settle_s: float) -> None:
-        self._posting, self._reading = posting, reading
+    def __init__(self, posting: Line, reading: Line, quoting: Line, *, timeout_s: float, settle_s: float) -> None:
+        self._posting, self._reading, self._quoting = posting, reading, quoting
         self._timeout_s, self._settle_s = timeout_s, settle_s
         self._began = time.monotonic()
         # By id: when it was certain that nothing more of a POST comes (None: it is on its way).
         self._posted: dict[str, float | None] = {}
         self._refused: dict[str, Outcome] = {}
         self._parents: dict[str, str] = {}
+        # Alpaca's own ids by ours: asked for by its own, an order comes with its legs in one answer.
+        self._broker_ids: dict[str, str] = {}
 
     def restarted(self) -> None:
         """Count the time after the start from now: what an agent before this one sent may still be on its way."""
@@ -52,7 +54,7 @@ class Ordering:
         def get(calls: Calls) -> Any:
             return calls.get(path, **query)
 
-        return await self._twice(get)
+        return await self._twice(self._reading, get)
 
     async def data(self, path: str, **query: str) -> Any:
         """GET from the market data API, as `read`."""
@@ -60,18 +62,18 @@ class Ordering:
         def get(calls: Calls) -> Any:
             return calls.data(path, **query)
 
-        return await self._twice(get)
+        return await self._twice(self._quoting, get)
 
-    async def _twice(self, call: Callable[[Calls], Any]) -> Any:
+    async def _twice(self, line: Line, call: Callable[[Calls], Any]) -> Any:
         try:
-            return await self._reading.run(call, limit_s=READ_S)
+            return await line.run(call, limit_s=READ_S)
         except Refused as error:
             if error.is_an_answer:
                 raise
         except Lost:
             pass
         await asyncio.sleep(_PAUSE_S)
-        return await self._reading.run(call, limit_s=READ_S)
+        return await line.run(call, limit_s=READ_S)
 
     async def send(self, plan: OrderPlan, order_id: str, body: dict[str, Any]) -> Outcome:
         """POST the order, once in the life of this process, and say what came of it.
@@ -115,6 +117,7 @@ class Ordering:
         if order.get("client_order_id") != order_id or order.get("symbol") != plan.ticker:
             raise Unreadable("Alpaca answered about another order")
         self._learn(order)
+        self._broker_ids[order_id] = answers.text(order.get("id"))
         return answers.outcome_from(order)
 
     def _rejected(self, order_id: str, error: Refused) -> Outcome:
@@ -171,14 +174,9 @@ class Ordering:
 
     async def fetch(self, order_id: str) -> Row | None:
         """An order as Alpaca has it, with its legs, replacements followed; None when it has none by this id."""
-        try:
-            order = answers.mapping(await self.read("/orders:by_client_order_id", client_order_id=order_id))
-        except Refused as error:
-            if error.status == 404:
-                return None
-            raise
-        if order.get("client_order_id") != order_id:
-            raise Unreadable("Alpaca answered about another order")
+        order = await self._known(order_id)
+        if order is None:
+            return None
         order = await self._latest(order)
         if order.get("order_class") in ("bracket", "oto") and not order.get("legs"):
             # This address gives the legs of an order; that the one by our id does is written nowhere.
@@ -187,6 +185,23 @@ class Ordering:
         whole = {**order, "legs": legs}
         self._learn(whole, order_id)
         return whole
+
+    async def _known(self, order_id: str) -> Row | None:
+        """The order that carries our id, under Alpaca's own where that is known."""
+        broker_id = self._broker_ids.pop(order_id, None)
+        try:
+            if broker_id is not None:
+                order = await self._by_id(broker_id)
+            else:
+                order = answers.mapping(await self.read("/orders:by_client_order_id", client_order_id=order_id))
+        except Refused as error:
+            if error.status != 404:
+                raise
+            return None if broker_id is None else await self._known(order_id)
+        if order.get("client_order_id") != order_id:
+            raise Unreadable("Alpaca answered about another order")
+        self._broker_ids[order_id] = answers.text(order.get("id"))
+        return order
 
     async def _latest(self, order: Row) -> Row:
         """The order that took an order's place, as a stop's does when it is triggered.

@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
@@ -113,8 +114,8 @@ class ThreadedEngine:
         return self._inner.is_paper
 
     def capabilities(self) -> Capabilities:
-        """The inner engine's, asked directly: it must answer from what it knows."""
-        return self._inner.capabilities()
+        """The inner engine's, asked directly: it must answer from what it knows. One thread asks in turn."""
+        return replace(self._inner.capabilities(), concurrent=False)
 
     async def start(self) -> None:
         await self._thread.run(self._inner.start)

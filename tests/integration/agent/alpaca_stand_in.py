@@ -1,13 +1,14 @@
 """A stand-in for Alpaca, written from its published API: trading, market data and trade updates on one local port.
 
 It keeps real orders and positions, refuses what Alpaca refuses, and misbehaves when told to: `fail_next` lets the next
-matching request fail, before or after it took effect.
+matching request fail, before or after it took effect. `answers_after_s` is how far away it is: a whole round trip.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,7 +34,10 @@ class Fault:
 
 @dataclass
 class StandIn:
-    """One account. `requests` holds (method, path, body) of everything that was asked, auth or not."""
+    """One account. `requests` holds (method, path, body) of everything that was asked, auth or not.
+
+    `asked_at` has the monotonic time of each; `most_at_once` is how many of them waited for their answers together.
+    """
 
     cash: Decimal = Decimal(10_000)
     fills_at_once: bool = True
@@ -50,6 +54,10 @@ class StandIn:
     feed_accepted: bool = True
     gives_updates: bool = True
     answers_listen: bool = True
+    answers_after_s: float = 0.0
+    asked_at: list[float] = field(default_factory=list)
+    under_way: int = 0
+    most_at_once: int = 0
     nests_by_client_id: bool = False
     url: str = ""
 
@@ -254,6 +262,17 @@ class StandIn:
             return await handler(request)
         body = await request.json() if request.can_read_body else dict(request.query)
         self.requests.append((request.method, request.path, body))
+        self.asked_at.append(time.monotonic())
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
+        try:
+            answer = await self._answer(request, handler)
+            await asyncio.sleep(self.answers_after_s)
+            return answer
+        finally:
+            self.under_way -= 1
+
+    async def _answer(self, request: web.Request, handler: Any) -> web.StreamResponse:
         mine = (request.headers.get("APCA-API-KEY-ID"), request.headers.get("APCA-API-SECRET-KEY"))
         if not self.keys_accepted or mine != (KEY_ID, SECRET):
             return web.json_response({"message": "forbidden."}, status=403)

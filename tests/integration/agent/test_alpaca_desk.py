@@ -23,9 +23,9 @@ from subscriber_agent.journal import Journal
 TIMES = {"published_at": REGULAR, "reference_price_at": REGULAR, "classified_at": REGULAR - timedelta(seconds=1)}
 
 
-def a_buy() -> Any:
+def a_buy(ticker: str = "ACME") -> Any:
     changes = {"reference_price": Decimal(10), "stop_price": Decimal("9.5"), "target_price": Decimal("11.2")}
-    return a_signal(ticker="ACME", expires_at=REGULAR + timedelta(hours=2), **changes, **TIMES)
+    return a_signal(ticker=ticker, expires_at=REGULAR + timedelta(hours=2), **changes, **TIMES)
 
 
 def a_sale() -> Any:

@@ -21,7 +21,7 @@ class Blocking(SyncEngine):
         self.calls = []
 
     def capabilities(self):
-        return Capabilities()
+        return Capabilities(concurrent=True)
 
     def start(self):
         self.calls.append(("start", threading.current_thread().name))
@@ -55,6 +55,10 @@ async def _begun(inner):
 
 async def test_it_is_an_engine():
     assert list(problems_of(ThreadedEngine(Blocking()))) == []
+
+
+async def test_one_thread_is_asked_in_turn_whatever_the_inner_engine_says():
+    assert not ThreadedEngine(Blocking()).capabilities().concurrent
 
 
 async def test_calls_run_in_a_thread_of_their_own(blocking):
