@@ -295,21 +295,28 @@ class Desk:
         """Look up orders without an end, see to the stops, count the losses, make own exits. Raises EngineSilent.
 
         `may_enter` False: an entry that was never handed over waits, for it may have been withdrawn meanwhile.
+        GaveWay, when it was broken off for a signal: the rest is still to be done.
         """
         rules = self._rules
         for recovered in await self.recover(may_enter=may_enter):
             if recovered.is_news:
                 self.tell("order", recovered.as_dict())
-        await self._protecting.look(rules)
+        way, gathered = self._handover.way, None
+        with way.allowed():
+            await self._protecting.look(rules)
+        # Prices of our own stops, a stop that is reached, a wish to close everything: none of them waits for an entry.
         wanted = await self._protecting.watch(rules)
+        if not wanted and not await self._disk.brief(self.is_closing):
+            with way.allowed():
+                gathered = await self._handover.gathered(rules)
         while True:
-            gathered = await self._handover.gathered(rules)
+            gathered = gathered or await self._handover.gathered(rules)
             await self._protecting.round(gathered, rules)
             planned = await self._disk.run(self._closing.plan, gathered, rules, wanted)
             await self._carry_out(planned, rules)
             if not planned.exits:
                 return
-            wanted = ()
+            wanted, gathered = (), None
 
     async def tend_exits(self) -> None:
         """As `tend`, but nothing is opened: it may run at any time, without the wire and during a backlog."""
@@ -320,6 +327,10 @@ class Desk:
         gathered = await self._handover.gathered(self._rules)
         for breach in await self._disk.run(self._closing.synced_alone, gathered, self._rules):
             self.tell("breach", breach_dict(breach))
+
+    def give_way(self) -> bool:
+        """Break off what `tend` asks the engine, for a signal that must not wait; False: not now."""
+        return self._handover.way.ask()
 
     async def watch(self) -> None:
         """Look at the prices that stops of ours wait for, and close what has reached one. Raises EngineSilent.

@@ -21,6 +21,7 @@ from subscriber_agent.answers import account_checked, holdings_checked, maybe_ou
 from subscriber_agent.disk import Disk
 from subscriber_agent.engines.engine import Engine, EngineSilent, Outcome, OutcomeState
 from subscriber_agent.engines.fitting import objection
+from subscriber_agent.giving_way import GivingWay
 from subscriber_agent.inquiry import Question, all_answered, answered, asking, fault_text, groups, silence_in
 from subscriber_agent.journal import Journal, OrderIntent, OrderRow
 from subscriber_agent.recording import Recorder, Written
@@ -58,6 +59,7 @@ class Handover:
         self._recorder = recorder
         self._tell = tell
         self._told: tuple[str, str] | None = None
+        self.way = GivingWay()
 
     # Orders -----------------------------------------------------------------------------------------------------
 
@@ -122,7 +124,7 @@ class Handover:
             rows = await self._disk.brief(self._orders_known, group)
             lookups = [partial(self._engine.lookup, each.intent.order_id) for each in rows]
             questions = [asking(each, maybe_outcome_checked) for each in lookups]
-            answers = await all_answered(questions, is_at_once=is_at_once)
+            answers = await self.way.unless_asked(all_answered(questions, is_at_once=is_at_once))
             for row, said in zip(rows, answers, strict=True):
                 if not isinstance(said, EngineSilent):
                     booked += await self._keep_news(row, said, rules)
@@ -155,7 +157,8 @@ class Handover:
             questions["quote"] = asking(partial(engine.quote, ticker), _as_it_is)
         if ticker and can.symbols:
             questions["symbol"] = asking(partial(engine.symbol, ticker), _as_it_is)
-        answers = await all_answered(list(questions.values()), is_at_once=can.concurrent)
+        asked = all_answered(list(questions.values()), is_at_once=can.concurrent)
+        answers = await self.way.unless_asked(asked)
         await self._raise_silence(answers, rules)
         return Gathered(**dict(zip(questions, answers, strict=True)))
 
@@ -165,7 +168,7 @@ class Handover:
         is_at_once = self._engine.capabilities().concurrent
         for group in groups(tickers, is_at_once=is_at_once):
             questions = [asking(partial(self._engine.quote, each), _as_it_is) for each in group]
-            answers = await all_answered(questions, is_at_once=is_at_once)
+            answers = await self.way.unless_asked(all_answered(questions, is_at_once=is_at_once))
             await self._note_silence(answers, rules)
             pairs = zip(group, answers, strict=True)
             found |= {each: said for each, said in pairs if not isinstance(said, EngineSilent)}

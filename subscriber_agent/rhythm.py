@@ -21,12 +21,13 @@ _HINTS_EVERY_S = 0.5
 
 @dataclass(slots=True)
 class Rhythm:
-    """When each was done last. `watch_s` may be set at any time."""
+    """When each was done last; `through_at` is when tending last came to its end. `watch_s` may be set at any time."""
 
     watch_s: float = 2.0
     listened_at: float = -math.inf
     watched_at: float = -math.inf
     tended_at: float = -math.inf
+    through_at: float = -math.inf
     told_at: float = -math.inf
     is_hinted: bool = False
 
@@ -50,6 +51,10 @@ class Rhythm:
         return now - self.tended_at >= _TEND_AT_LEAST_S
 
     def tended(self, now: float) -> None:
-        """Everything is looked after now, watched stops included."""
+        """Everything is being looked after from now on, watched stops included."""
         self.tended_at = self.watched_at = now
         self.is_hinted = False
+
+    def may_give_way(self, now: float) -> bool:
+        """Whether it may be broken off for a signal: not again and again, or nothing would ever be looked after."""
+        return now - self.through_at < _TEND_AT_LEAST_S

@@ -31,6 +31,7 @@ from subscriber_agent.disk import Disk
 from subscriber_agent.engine_life import CLOSE_TIMEOUT_S, EngineLife
 from subscriber_agent.engines.engine import EngineEvent, EngineSilent
 from subscriber_agent.following import Following
+from subscriber_agent.giving_way import GaveWay
 from subscriber_agent.journal import Journal, Stored
 from subscriber_agent.outlasting import needing_us, outlast
 from subscriber_agent.receiving.arrival import Sorted
@@ -50,6 +51,8 @@ from subscriber_agent.together import run_together
 
 # An engine that does not say what it holds must not hold up the journal: then the signal is kept first.
 _GATHER_TIMEOUT_S = 1.0
+# What is broken off gives the turn back at once, unless it is just writing down what was answered.
+_MAKES_WAY_S = 0.1
 # Another process may add to what is undecided: `parked retry`.
 _LOOK_EVERY_S = 2.0
 # So long may decisions follow on each other before everybody else has a turn.
@@ -184,20 +187,33 @@ class Worker:
     async def keep(self, found: Sorted, *, is_drained: bool) -> Kept:
         """Have a batch on disk; its first signal with its decision, when nothing is in the way of that."""
         self._is_through_with_it = False
-        live = live_signal(found) if is_drained and not self._is_busy and not self._turn.locked() else None
-        if live is None:
+        live = live_signal(found) if is_drained and not self._is_busy else None
+        if live is None or not await self._has_turn():
             return await self._disk.run(self._receiver.record, found)
-        async with self._turn:
+        try:
             gathered = await self._gathered(live)
             if gathered is None:
                 return await self._disk.run(self._receiver.record, found)
             kept, self._decided = await self._disk.brief(self._keep_and_decide, found, live, gathered)
+        finally:
+            self._turn.release()
         if self._decided is not None:
             # What is on disk goes to the engine at once: the acknowledgement has time.
             self._is_through_with_it = len(kept.new) == 1
             self._wake.set()
             await asyncio.sleep(0)
         return kept
+
+    async def _has_turn(self) -> bool:
+        """Take the turn for a live signal, from whoever only looks after what is open; False: it is not to be had."""
+        if self._turn.locked():
+            now = asyncio.get_running_loop().time()
+            if not self._rhythm.may_give_way(now) or not self._desk.give_way():
+                return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_MAKES_WAY_S):
+                return await self._turn.acquire()
+        return False
 
     def after_round(self, this: Round) -> None:
         """Wake the deciding when there may be something to decide; count what was missed."""
@@ -273,7 +289,12 @@ class Worker:
         # A start looks after what is held, and compares it with the engine's word, before any entry.
         is_through = self._reconciling.has_looked and await self._work_off(stop)
         if not stop.is_set():
-            is_through = await self._tend(stop) and is_through
+            try:
+                is_through = await self._tend(stop) and is_through
+            except GaveWay:
+                # Again, once the signal is through.
+                self._rhythm.is_hinted = True
+                return False
             is_through = await self._reconcile() and is_through
         return is_through
 
@@ -341,12 +362,15 @@ class Worker:
                 rhythm.tended(now)
                 self._is_unseen = False
                 await self._desk.tend(may_enter=self._is_recovered and self._is_drained)
+                rhythm.through_at = asyncio.get_running_loop().time()
                 await self._disk.run(self._journal.checkpoint)
             elif rhythm.is_watching_due(now):
                 rhythm.watched_at = now
                 await self._desk.watch()
             else:
                 return is_through
+        except GaveWay:
+            raise
         except EngineSilent:
             return False
         await self._tell_legs()

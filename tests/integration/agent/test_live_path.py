@@ -63,6 +63,41 @@ async def test_the_order_goes_out_before_the_acknowledgement(operator, until, mo
     assert (steps, agent.labels) == (["order", "ack"], ["FILLED"])
 
 
+class Pondering:
+    """The paper engine, which thinks about one question for ever; whoever gives it up is answered at once next time."""
+
+    def __init__(self, inner):
+        self._inner = inner
+        self.is_thinking = self.thinks = False
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    async def positions(self):
+        if self.thinks:
+            self.is_thinking = True
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.thinks = self.is_thinking = False
+        return await self._inner.positions()
+
+
+async def test_a_signal_does_not_wait_for_the_engines_word_on_what_is_looked_after(operator, until):
+    config = await operator.add_user("alice", ["signals.*.*"])
+    agent = Agent(config, "alice", wrap=Pondering)
+    async with running(agent, until), publishing(operator) as publish:
+        agent.engine.thinks = True
+        await until(lambda: agent.engine.is_thinking, what="it looks after what is open")
+        began = time.monotonic()
+        await publish(a_signal())
+        await until(lambda: agent.labels == ["FILLED"], what="it is filled")
+        assert time.monotonic() - began < 3  # the question's own limit is 10 s
+        assert not agent.of("engine_fault")
+        through_at = agent.worker._rhythm.through_at
+        await until(lambda: agent.worker._rhythm.through_at > through_at, what="what was broken off is done again")
+
+
 async def test_a_live_batch_with_its_own_retraction_is_not_traded(operator, until):
     config = await operator.add_user("alice", ["signals.*.*"])
     agent, wrong = Agent(config, "alice"), a_signal()
