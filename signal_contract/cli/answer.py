@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 import orjson
 import typer
 
+from signal_contract.cli.collecting import collect_no_more
 from signal_contract.envelope import Envelope, Problem
 from signal_contract.errors import CatalystError, ExitCode
 from signal_contract.logs import is_json, log_said
@@ -120,6 +121,7 @@ def run_app(app: typer.Typer, name: str) -> NoReturn:
         code = 0
     except Exception as error:  # noqa: BLE001
         code = _end_unexpected(error, _command_path(app, name, sys.argv[1:]), as_json)
+    collect_no_more()
     sys.exit(code)
 
 

@@ -1,4 +1,5 @@
-"""How often Python looks for garbage: seldom while modules load, which make none; as usual in what runs for long."""
+"""How often Python looks for garbage: seldom while modules load, which make none; as usual in what runs for long; and
+not once more where a process ends."""
 
 from __future__ import annotations
 
@@ -18,3 +19,8 @@ def collect_as_usual() -> None:
     """For what runs for long: the modules that are loaded by now are never looked through again."""
     gc.freeze()
     gc.set_threshold(*_USUAL)
+
+
+def collect_no_more() -> None:
+    """For the end: Python would look through all that was ever loaded, several times, before it lets go of it."""
+    gc.freeze()
