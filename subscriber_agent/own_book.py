@@ -32,9 +32,9 @@ class OwnBook:
             new = self._journal.fills()
         elif self._count:
             new = new[1:]
-        for fill in new:
-            self._book, self._last = self._book.after(fill), fill
-        self._count += len(new)
+        if new:
+            self._book, self._last = self._book.after_all(new), new[-1]
+            self._count += len(new)
         return self._book
 
     def positions(self) -> Mapping[str, Position]:

@@ -22,11 +22,14 @@ def positions(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     Example: subscriber-agent positions
     """
+    from subscriber_agent.own_book import OwnBook
+
     place, now = open_place(config), datetime.now(UTC)
     with place.journal() as journal:
-        word = journal.snapshot()
-        rows = [each.as_dict(now) for each in held_now(journal)]
-        account = account_dict(journal, word)
+        word, own = journal.snapshot(), OwnBook(journal)
+        held = held_now(journal, own)
+        rows = [each.as_dict(now) for each in held]
+        account = account_dict(word, own, held)
         open_row = journal.open_reconcile()
     data = {
         "positions": rows,

@@ -98,6 +98,14 @@ class AccountReader:
 
         return [*self._db.recalled(("fills",), ("fills", after), read)] if after else read()
 
+    def fills_since(self, at: datetime) -> list[Fill]:
+        """Executions later than an instant, in the order they were booked."""
+        return booking.fills_since(self._db, at)
+
+    def last_fill_at(self, ticker: str) -> datetime | None:
+        """When a ticker's last execution was made; None without any."""
+        return booking.last_fill_at(self._db, ticker)
+
     def fills_of(self, order_id: str) -> list[Fill]:
         """What is booked of one order or leg, oldest first."""
         return booking.fills_of(self._db, order_id)

@@ -113,6 +113,18 @@ def all_fills(db: Database, after: int) -> list[Fill]:
     return [fill_from(row) for row in rows]
 
 
+def fills_since(db: Database, at: datetime) -> list[Fill]:
+    """Executions later than an instant, in the order they were booked."""
+    rows = db.rows(f"SELECT {FILL} FROM fills WHERE at > ? ORDER BY id", instant_to_text(at))  # noqa: S608
+    return [fill_from(row) for row in rows]
+
+
+def last_fill_at(db: Database, ticker: str) -> datetime | None:
+    """When the execution of a ticker that was booked last was made; None without any."""
+    rows = db.rows("SELECT at FROM fills WHERE ticker = ? ORDER BY id DESC LIMIT 1", ticker)
+    return datetime.fromisoformat(rows[0][0]) if rows else None
+
+
 def fills_of(db: Database, order_id: str) -> list[Fill]:
     """What is booked of one order, oldest first."""
     rows = db.rows(f"SELECT {FILL} FROM fills WHERE order_id = ? ORDER BY id", order_id)  # noqa: S608
