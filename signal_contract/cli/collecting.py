@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import gc
 
-# Loading makes some 100,000 objects that all stay; Python's 700 would look through them dozens of times.
-_SELDOM = 100_000
+# Loading makes up to 250,000 objects that all stay; Python's 700 would look through them dozens of times.
+_SELDOM = 500_000
 _USUAL = gc.get_threshold()
 
 
