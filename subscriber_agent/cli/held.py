@@ -114,12 +114,14 @@ def held_now(journal: JournalReader, book: OwnBook) -> list[Held]:
     ]
 
 
-def account_dict(word: EngineSnapshot | None, book: OwnBook, held: list[Held]) -> dict[str, Any]:
+def account_dict(journal: JournalReader, word: EngineSnapshot | None, held: list[Held]) -> dict[str, Any]:
     """Cash and equity by the engine's last word, what our own trades realised, how many tickers are held."""
+    from subscriber_agent.own_book import realised_usd
+
     return {
         "cash_usd": None if word is None else word.account.cash,
         "equity_usd": None if word is None else word.account.equity,
-        "realised_usd": book.now().realised_usd,
+        "realised_usd": realised_usd(journal),
         "positions": len(held),
     }
 

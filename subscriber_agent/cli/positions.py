@@ -26,10 +26,9 @@ def positions(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     place, now = open_place(config), datetime.now(UTC)
     with place.journal() as journal:
-        word, own = journal.snapshot(), OwnBook(journal)
-        held = held_now(journal, own)
+        word, held = journal.snapshot(), held_now(journal, OwnBook(journal))
         rows = [each.as_dict(now) for each in held]
-        account = account_dict(word, own, held)
+        account = account_dict(journal, word, held)
         open_row = journal.open_reconcile()
     data = {
         "positions": rows,

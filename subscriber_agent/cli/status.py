@@ -111,7 +111,7 @@ def _status(place: Place, journal: Journal, now: datetime) -> dict[str, Any]:
         "parked": journal.parked_count(),
         "feedback": {"waiting": journal.feedback_count(), "dropped": journal.feedback_dropped()},
         "decisions": [{"verdict": t.verdict, "code": t.code, "count": t.count} for t in journal.counts()],
-        "account": account_dict(journal.snapshot(), own, held_now(journal, own)),
+        "account": account_dict(journal, journal.snapshot(), held_now(journal, own)),
         "engine_health": engine_health(journal, counts, now),
         "protections": protections_now(journal, now),
         "reconcile": open_reconcile(journal),

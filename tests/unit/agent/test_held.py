@@ -38,7 +38,7 @@ def test_before_the_engines_first_word_prices_are_those_of_our_fills(journal):
     (held,) = held_now(journal, OwnBook(journal))
     row = held.as_dict(NOW)
     assert (row["quantity"], row["engine_quantity"], row["last_price"], row["price_age_s"]) == (100, None, 5, None)
-    assert account_dict(None, OwnBook(journal), [held])["equity_usd"] is None
+    assert account_dict(journal, None, [held])["equity_usd"] is None
 
 
 def test_ours_and_the_engines_stand_side_by_side_at_its_prices(journal):
@@ -75,7 +75,7 @@ def test_what_was_just_sold_is_not_shown_by_a_word_from_before(journal):
 def test_what_was_sold_is_not_shown_and_counts_as_realised(journal):
     journal.add_fills([bought(), bought(side=Side.SELL, leg=Leg.EXIT, price="6")])
     assert held_now(journal, OwnBook(journal)) == []
-    assert account_dict(a_word(), OwnBook(journal), [])["realised_usd"] == 100
+    assert account_dict(journal, a_word(), [])["realised_usd"] == 100
 
 
 @pytest.mark.parametrize(
