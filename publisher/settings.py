@@ -13,10 +13,10 @@ from typing import Any
 import orjson
 import platformdirs
 
+from signal_contract.addresses import servers_checked
 from signal_contract.creds import Creds, read_creds, read_secret
 from signal_contract.errors import ConfigInvalid, Conflict, CredsInvalid, InputError, NotFound
 from signal_contract.signing import Signer
-from signal_contract.trust import servers_checked
 
 _MAX_BYTES = 64 * 1024
 _TEXT_KEYS = ("creds", "signing_seed", "outbox")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from signal_contract.errors import CatalystError, ExitCode
+from signal_contract.frozen import dataclass
 
 ENVELOPE_VERSION = 1
 

@@ -23,6 +23,7 @@ import orjson
 from nats.aio.msg import Msg as NatsMessage
 from nats.aio.subscription import Subscription as NatsSubscription
 
+from signal_contract.addresses import SECURE, servers_checked
 from signal_contract.broker import Client, mapped
 from signal_contract.creds import Creds
 from signal_contract.delivery import Delivery, Handler, LinkEvent, LinkNotice, PubAck
@@ -37,7 +38,7 @@ from signal_contract.errors import (
     TlsFailed,
 )
 from signal_contract.receipts import Receipts, raise_api_error, receipt_from
-from signal_contract.trust import SECURE, secure_context, servers_checked
+from signal_contract.trust import secure_context
 from signal_contract.websocket import websocket_checked
 
 _log = logging.getLogger("catalyst.link")

@@ -1,19 +1,14 @@
-"""Which servers may be spoken to and how they prove who they are: address rules, TLS context, TLS failures in words.
+"""How servers prove who they are: TLS context, TLS failures in words. Which may be spoken to is `addresses`'.
 
 Knows no NATS and opens no connection.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
-from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
 
-from signal_contract.errors import ConfigInvalid, PlaintextRefused, TlsFailed
-
-CLEAR, SECURE = ("nats", "ws"), ("tls", "wss")
+from signal_contract.errors import ConfigInvalid, TlsFailed
 
 # X509_V_ERR_… of OpenSSL (openssl-verification-options) → what is wrong and what to do.
 _NOT_YET, _EXPIRED, _WRONG_HOST, _WRONG_ADDRESS = 9, 10, 62, 64
@@ -21,44 +16,6 @@ _HINT_NAME = "Use an address whose name is in the certificate, or ask the operat
 _HINT_CA = "Check ca_file: it must be the CA certificate that came with the invite. If it is, somebody is in between."
 _HINT_CLOCK = "Ask the operator to renew it (`catalyst tls renew`); also check this machine's clock."
 _HINT_NO_TLS = "Nothing was sent. Check address and port; the server must offer TLS 1.3 from the first byte."
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host of an address is this machine for certain; other names are not resolved."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def servers_checked(servers: Sequence[str]) -> list[str]:
-    """Return the addresses, or raise ConfigInvalid or PlaintextRefused (clear text beyond loopback).
-
-    All must be of one kind: with a mixture it would depend on chance whether a connection is encrypted.
-    """
-    if not servers:
-        raise ConfigInvalid("no server address is given")
-    kinds = {_checked(server).scheme for server in servers}
-    if len(kinds) > 1:
-        raise ConfigInvalid(
-            f"the server addresses mix {' and '.join(sorted(kinds))}", hint="Use tls:// for all of them, or wss://."
-        )
-    return list(servers)
-
-
-def _checked(server: str) -> SplitResult:
-    try:
-        parts = urlsplit(server)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in (*CLEAR, *SECURE) or not parts.hostname or port == 0:
-        raise ConfigInvalid(f"{server!r} is not a server address", hint="Such as tls://signals.example.org:4222")
-    if parts.username or parts.password:
-        raise ConfigInvalid("a server address must not hold a user or password", hint="Use a creds file.")
-    if parts.scheme in CLEAR and not is_loopback(parts.hostname):
-        raise PlaintextRefused(f"{server} would send everything in clear text")
-    return parts
 
 
 def secure_context(ca_file: Path | None) -> ssl.SSLContext:

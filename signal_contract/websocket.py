@@ -14,8 +14,8 @@ import urllib.request
 from typing import TYPE_CHECKING
 from urllib.parse import ParseResult
 
+from signal_contract.addresses import is_loopback
 from signal_contract.errors import ConfigInvalid
-from signal_contract.trust import is_loopback
 
 if TYPE_CHECKING:
     import aiohttp

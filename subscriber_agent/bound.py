@@ -18,7 +18,6 @@ from subscriber_agent.accounting.book import Fill, Leg, Side
 from subscriber_agent.engines.engine import Outcome, OutcomeState
 from subscriber_agent.journal import Journal, JournalReader, ReconcileState
 from subscriber_agent.own_book import OwnBook
-from subscriber_agent.reconciling import shares_held
 from subscriber_agent.risk.protection import ProtectionState
 
 _NOTE = "engine_bound"
@@ -72,7 +71,7 @@ def bound_to(journal: JournalReader) -> Bound | None:
 def what_is_left(journal: JournalReader) -> tuple[str, ...]:
     """Tickers that the log holds, or that an order without an end may still trade, sorted."""
     under_way = {row.intent.plan.ticker for row in journal.open_intents()}
-    return tuple(sorted(under_way | shares_held(journal.fills()).keys()))
+    return tuple(sorted(under_way | journal.shares().keys()))
 
 
 def check_bound(journal: JournalReader, engine: Named) -> None:

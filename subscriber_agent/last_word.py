@@ -5,9 +5,10 @@ For commands beside the agent. It only reads the journal. The engine is not aske
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
+from signal_contract.frozen import dataclass
 from subscriber_agent.accounting.book import ZERO, Fill, known
 from subscriber_agent.engines.engine import Account, Holding
 from subscriber_agent.journal import EngineSnapshot, JournalReader
@@ -43,12 +44,11 @@ class LastWord:
 def last_word(journal: JournalReader, config: AgentConfig) -> LastWord:
     """Account and holdings as far as the journal knows them. Raises StorageFailed."""
     snapshot = journal.snapshot()
-    fills = journal.fills()
     if snapshot is None:
         engine = UnheardEngine(config.engine.kind, config.engine.is_paper)
-        return LastWord(engine, _after(_unheard(journal, config), fills), is_heard=False)
-    since = [each for each in fills if each.at > snapshot.at]
-    return LastWord(snapshot, _after(Gathered(snapshot.account, snapshot.holdings), since), is_heard=True)
+        return LastWord(engine, _after(_unheard(journal, config), journal.fills()), is_heard=False)
+    heard = Gathered(snapshot.account, snapshot.holdings)
+    return LastWord(snapshot, _after(heard, journal.fills_since(snapshot.at)), is_heard=True)
 
 
 def _unheard(journal: JournalReader, config: AgentConfig) -> Gathered:

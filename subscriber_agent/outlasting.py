@@ -16,7 +16,6 @@ from typing import Any
 
 from signal_contract.errors import LinkError, LinkNotLive, RequestTimedOut, ServerUnreachable, TlsFailed
 from subscriber_agent.journal import JournalReader
-from subscriber_agent.reconciling import shares_held
 from subscriber_agent.risk.protection import Holder, Protection, ProtectionState
 from subscriber_agent.together import paused
 
@@ -68,7 +67,7 @@ def needing_us(journal: JournalReader, failure: LinkError) -> int:
     """
     if isinstance(failure, _MENDABLE):
         under_way = {each.intent.plan.ticker for each in journal.open_intents()}
-        return len(under_way | shares_held(journal.fills()).keys())
+        return len(under_way | journal.shares().keys())
     return len({each.ticker for each in journal.protections() if each.is_open and not _is_held_elsewhere(each)})
 
 

@@ -19,7 +19,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
-from subscriber_agent.accounting.book import ZERO, Fill, Leg, Side
+from subscriber_agent.accounting.book import ZERO, Leg, Side
 from subscriber_agent.accounting.differences import (
     Difference,
     Ours,
@@ -197,7 +197,7 @@ def snapshot_from(engine: Engine, look: Look) -> EngineSnapshot:
 
 def ours_from(journal: JournalReader, working: Iterable[WorkingOrder]) -> Ours:
     """What the journal says; of the engine's `working` orders, the ids that it wrote."""
-    held = shares_held(journal.fills())
+    held = journal.shares()
     orders = tuple(_own_order(row) for row in journal.open_intents())
     known = frozenset(
         each.order_id for each in working if is_ours(each.order_id) and _is_written(journal, each.order_id)
@@ -206,14 +206,6 @@ def ours_from(journal: JournalReader, working: Iterable[WorkingOrder]) -> Ours:
         stop for each in journal.protections() if (stop := _own_stop(each, held.get(each.ticker, ZERO))) is not None
     )
     return Ours(held, orders, known, stops, left_alone(journal))
-
-
-def shares_held(fills: Iterable[Fill]) -> dict[str, Decimal]:
-    """Signed shares by ticker; what came to nothing is left out."""
-    held: dict[str, Decimal] = {}
-    for each in fills:
-        held[each.ticker] = held.get(each.ticker, ZERO) + each.side.sign * each.quantity
-    return {ticker: quantity for ticker, quantity in held.items() if quantity != 0}
 
 
 def _is_written(journal: JournalReader, order_id: str) -> bool:

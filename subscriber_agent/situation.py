@@ -63,12 +63,15 @@ class EngineFacts(Protocol):
 
 
 class Situation:
-    """Reads one journal for one engine. `seen` are prices in USD by ticker, where the engine has none."""
+    """Reads one journal for one engine. `seen` are prices in USD by ticker, where the engine has none.
 
-    def __init__(self, journal: JournalReader, engine: EngineFacts) -> None:
+    `own` is the fold over the journal's executions, where the caller has one already: it takes years of them.
+    """
+
+    def __init__(self, journal: JournalReader, engine: EngineFacts, own: OwnBook | None = None) -> None:
         self._journal = journal
         self._engine = engine
-        self._own = OwnBook(journal)
+        self._own = own or OwnBook(journal)
         self.seen: dict[str, Decimal] = {}
 
     def own(self) -> Mapping[str, Position]:

@@ -105,8 +105,8 @@ def _numbers(flags: ServingFlags) -> dict[str, Any]:
 
 def _security(flags: ServingFlags) -> dict[str, Any]:
     from signal_admin.settings import hosts_from
+    from signal_contract.addresses import servers_checked
     from signal_contract.errors import ConfigInvalid
-    from signal_contract.trust import servers_checked
 
     told: dict[str, Any] = {}
     if flags.public is not None:

@@ -20,10 +20,10 @@ from signal_admin.dial import tls_options
 from signal_admin.issuing import own_creds
 from signal_admin.prepare import held, make_ready
 from signal_admin.settings import UpSettings
+from signal_contract.addresses import servers_checked
 from signal_contract.errors import InputError, LinkError, ServerUnreachable
 from signal_contract.link import opened
 from signal_contract.permissions import RoleName
-from signal_contract.trust import servers_checked
 
 _LOOK_S, _KNOCK_TIMEOUT_S = 5.0, 2.0
 

@@ -8,11 +8,13 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn, cast
 
 import orjson
 import typer
 
+from signal_contract.cli.collecting import collect_no_more
+from signal_contract.cli.page import PIPE_COLUMNS, Page
 from signal_contract.envelope import Envelope, Problem
 from signal_contract.errors import CatalystError, ExitCode
 from signal_contract.logs import is_json, log_said
@@ -20,7 +22,7 @@ from signal_contract.logs import is_json, log_said
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Rich costs 0.1 s: what prints nothing but JSON lines goes without.
+# What answers are printed on is a `Page`, which does as much of a console's work as they need.
 Render = Callable[["Console"], None]
 
 
@@ -35,7 +37,7 @@ def console(stream: IO[str] | None = None) -> Console:
         highlight=False,
         emoji=False,  # a headline may hold `:fire:`, and the table of them is slow to load
         soft_wrap=not is_terminal,
-        width=None if is_terminal else int(os.environ.get("COLUMNS", "160")),
+        width=None if is_terminal else int(os.environ.get("COLUMNS", PIPE_COLUMNS)),
         no_color=True if os.environ.get("NO_COLOR") else None,
     )
 
@@ -45,27 +47,31 @@ def say(message: str) -> None:
     if is_json():
         log_said(message)
         return
-    console(sys.stderr).print(message, markup=False)
+    Page(sys.stderr).print(message, markup=False)
 
 
 def table(*columns: str, rows: Sequence[Sequence[Any]], title: str | None = None, empty: str = "nothing") -> Render:
     """A renderer that prints rows as a table, or one line when there are none. Cells are text, never markup."""
 
-    def render(out: Console) -> None:
-        from rich.table import Table
-        from rich.text import Text
+    cells = [["–" if cell is None else str(cell) for cell in row] for row in rows]
 
-        if not rows:
+    def render(out: Console | Page) -> None:
+        if not cells:
             out.print(empty, markup=False)
             return
         if title:  # not Rich's own title: it would be wrapped to the width of a narrow table
             out.print(title, markup=False, style="italic")
+        if isinstance(out, Page) and out.table(columns, cells):
+            return
+        from rich.table import Table
+        from rich.text import Text
+
         grid = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
             right = column.startswith(">")
             grid.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")
-        for row in rows:
-            grid.add_row(*(Text("–" if cell is None else str(cell)) for cell in row))
+        for row in cells:
+            grid.add_row(*map(Text, row))
         out.print(grid)
 
     return render
@@ -88,7 +94,7 @@ def finish(envelope: Envelope, *, as_json: bool, render: Render | None = None) -
         print_json(envelope.as_dict())
     else:
         if render is not None:
-            render(console())
+            render(cast("Console", Page(sys.stdout)))
         for problem in envelope.errors:
             _complain(problem)
     raise typer.Exit(int(envelope.exit_code))
@@ -120,6 +126,7 @@ def run_app(app: typer.Typer, name: str) -> NoReturn:
         code = 0
     except Exception as error:  # noqa: BLE001
         code = _end_unexpected(error, _command_path(app, name, sys.argv[1:]), as_json)
+    collect_no_more()
     sys.exit(code)
 
 

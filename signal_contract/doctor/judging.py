@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
 
+from signal_contract.addresses import SECURE
 from signal_contract.doctor.finding import Verdict, fail, ok, warn
 from signal_contract.doctor.network import Greeted, Looked
-from signal_contract.trust import SECURE
 
 OLDEST_SERVER, TESTED_SERVER = (2, 12), (2, 14)
 OLDEST_PYTHON = (3, 11)

@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from signal_contract.addresses import SECURE
 from signal_contract.doctor.examine import aside
 from signal_contract.errors import CatalystError
-from signal_contract.trust import SECURE, secure_context, tls_failure
+from signal_contract.trust import secure_context, tls_failure
 from signal_contract.websocket import proxy_for
 
 _STEP_S = 2.0

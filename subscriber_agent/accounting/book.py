@@ -6,11 +6,13 @@ Pure: knows neither journal nor engine. Quantities are signed here (a short posi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
+
+from signal_contract.frozen import dataclass
 
 ZERO = Decimal(0)
 # 10^18 USD: beyond it a number is a fault somewhere, and its products would leave the arithmetic's range.
@@ -37,6 +39,19 @@ class Leg(StrEnum):
     STOP = "stop"
     TARGET = "target"
     ADJUST = "adjust"
+
+
+_SIDES, _LEGS = {each.value: each for each in Side}, {each.value: each for each in Leg}
+
+
+def side_from(text: str) -> Side:
+    """`Side(text)`, faster: years of executions are read at each start. Raises ValueError."""
+    return _SIDES.get(text) or Side(text)
+
+
+def leg_from(text: str) -> Leg:
+    """`Leg(text)`, faster. Raises ValueError."""
+    return _LEGS.get(text) or Leg(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,21 +172,25 @@ class Book:
 
     def after(self, fill: Fill) -> Book:
         """The book once `fill` is booked; a fill that returns a position to zero removes it."""
+        return self.after_all((fill,))
+
+    def after_all(self, fills: Iterable[Fill]) -> Book:
+        """The book once `fills` are booked, the oldest first: years of them are read at each start."""
         if self.cash is None:
             raise ValueError("a fill cannot be booked on an unknown amount of cash")
-        signed = fill.side.sign * fill.quantity
-        held = self.positions.get(fill.ticker)
-        realised = _realised(held, signed, fill.price)
-        position = _opened(fill, signed) if held is None else _changed(held, signed, fill)
-        positions = {ticker: each for ticker, each in self.positions.items() if ticker != fill.ticker}
-        if position is not None:
-            positions[fill.ticker] = position
-        return replace(
-            self,
-            cash=self.cash - signed * fill.price,
-            positions=MappingProxyType(positions),
-            realised_usd=self.realised_usd + realised,
-        )
+        cash, realised, positions = self.cash, self.realised_usd, dict(self.positions)
+        for fill in fills:
+            signed = fill.side.sign * fill.quantity
+            held = positions.pop(fill.ticker, None)
+            if held is None:
+                positions[fill.ticker] = _opened(fill, signed)
+            else:
+                realised += _realised(held, signed, fill.price)
+                changed = _changed(held, signed, fill)
+                if changed is not None:
+                    positions[fill.ticker] = changed
+            cash -= signed * fill.price
+        return replace(self, cash=cash, positions=MappingProxyType(positions), realised_usd=realised)
 
     def marked(self, ticker: str, price: Decimal) -> Book:
         """The book with a newer price for a ticker; unchanged when there is no position in it."""
@@ -184,9 +203,7 @@ class Book:
 
 def book_from(fills: Iterable[Fill], *, start_cash: Decimal, marks: Mapping[str, Decimal] | None = None) -> Book:
     """Fold fills, oldest first, over `start_cash` USD; `marks` are the latest known prices by ticker."""
-    book = Book(cash=start_cash)
-    for fill in fills:
-        book = book.after(fill)
+    book = Book(cash=start_cash).after_all(fills)
     for ticker, price in (marks or {}).items():
         book = book.marked(ticker, price)
     return book
@@ -239,8 +256,8 @@ def _changed(held: Position, signed: Decimal, fill: Fill) -> Position | None:
     return replace(held, quantity=quantity, average_price=average, last_price=fill.price)
 
 
-def _realised(held: Position | None, signed: Decimal, price: Decimal) -> Decimal:
-    if held is None or (held.quantity > 0) == (signed > 0):
+def _realised(held: Position, signed: Decimal, price: Decimal) -> Decimal:
+    if (held.quantity > 0) == (signed > 0):
         return ZERO
     closed = min(abs(held.quantity), abs(signed)).copy_sign(held.quantity)
     return closed * (price - held.average_price)

@@ -6,13 +6,15 @@ before he counts it. Amounts in USD.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Self
 
+from signal_contract.frozen import dataclass
 from subscriber_agent.accounting.book import ZERO, Fill, known
 from subscriber_agent.accounting.calendar import Calendar, new_york_day
 
@@ -111,89 +113,146 @@ class Ledger:
 
     def after(self, event: LedgerEvent) -> Ledger:
         """The ledger once `event` is counted. Raises ValueError for a fill or an equity that is not a number."""
-        match event:
-            case SessionStarted():
-                return self._started(event)
-            case Marked():
-                return self._marked(_amount(event.equity_usd))
-            case Traded():
-                return self._traded(event.fill)
-            case Latched():
-                return replace(self, latches=MappingProxyType({**self.latches, event.kind: event.day}))
-        return self._reset(event)
+        return self.after_all((event,))
+
+    def after_all(self, events: Iterable[LedgerEvent]) -> Ledger:
+        """The ledger once `events` are counted, the oldest first: years of them are read at each start."""
+        running = _Running.of(self)
+        for event in events:
+            running.count(event)
+        return running.ledger()
 
     def holds(self, kind: LatchKind, day: date) -> bool:
         """Whether this latch stops entries on trading day `day`; a daily one also if the clock was set back."""
         broken = self.latches.get(kind)
         return broken is not None and (kind is not LatchKind.DAILY or day <= broken)
 
-    def _started(self, event: SessionStarted) -> Ledger:
+
+@dataclass(slots=True)
+class _Running:
+    """A ledger while events are counted, one after the other, in place."""
+
+    day: date | None
+    day_start_usd: Decimal | None
+    week: tuple[int, int] | None
+    week_start_usd: Decimal | None
+    high_water_usd: Decimal | None
+    equity_usd: Decimal | None
+    trades: dict[str, Trade]
+    streak: int
+    streak_at: datetime | None
+    exited_at: dict[str, datetime]
+    day_trades: list[date]
+    latches: dict[LatchKind, date]
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> Self:
+        return cls(
+            ledger.day,
+            ledger.day_start_usd,
+            ledger.week,
+            ledger.week_start_usd,
+            ledger.high_water_usd,
+            ledger.equity_usd,
+            dict(ledger.trades),
+            ledger.streak,
+            ledger.streak_at,
+            dict(ledger.exited_at),
+            list(ledger.day_trades),
+            dict(ledger.latches),
+        )
+
+    def ledger(self) -> Ledger:
+        """What was counted so far. Nothing must be counted here afterwards: the ledger holds what this did."""
+        return Ledger(
+            self.day,
+            self.day_start_usd,
+            self.week,
+            self.week_start_usd,
+            self.high_water_usd,
+            self.equity_usd,
+            MappingProxyType(self.trades),
+            self.streak,
+            self.streak_at,
+            MappingProxyType(self.exited_at),
+            tuple(self.day_trades),
+            MappingProxyType(self.latches),
+        )
+
+    def count(self, event: LedgerEvent) -> None:
+        match event:
+            case Traded():
+                self._trade(event.fill)
+            case Marked():
+                self._mark(_amount(event.equity_usd))
+            case SessionStarted():
+                self._start(event)
+            case Latched():
+                self.latches[event.kind] = event.day
+            case Reset():
+                self._reset(event)
+
+    def _start(self, event: SessionStarted) -> None:
         # The same day again, or an earlier one after the clock was set back, must not forget the day's losses.
         if self.day is not None and event.day <= self.day:
-            return self
+            return
         equity = _amount(event.equity_usd)
         # An overnight loss counts to the day on which it is seen: the day starts with what was known before it.
         start = equity if self.equity_usd is None else max(equity, self.equity_usd)
         week = event.day.isocalendar()[:2]
+        if week != self.week:
+            self.week, self.week_start_usd = week, start
+        self.day, self.day_start_usd = event.day, start
         oldest = event.at - _KEPT
-        begun = replace(
-            self,
-            day=event.day,
-            day_start_usd=start,
-            week=week,
-            week_start_usd=start if week != self.week else self.week_start_usd,
-            exited_at=MappingProxyType({ticker: at for ticker, at in self.exited_at.items() if at > oldest}),
-            day_trades=tuple(each for each in self.day_trades if each > event.day - _KEPT),
-        )
-        return begun._marked(equity)
+        self.exited_at = {ticker: at for ticker, at in self.exited_at.items() if at > oldest}
+        self.day_trades = [each for each in self.day_trades if each > event.day - _KEPT]
+        self._mark(equity)
 
-    def _marked(self, equity: Decimal) -> Ledger:
-        high = equity if self.high_water_usd is None else max(equity, self.high_water_usd)
-        return replace(self, equity_usd=equity, high_water_usd=high)
+    def _mark(self, equity: Decimal) -> None:
+        self.high_water_usd = equity if self.high_water_usd is None else max(equity, self.high_water_usd)
+        self.equity_usd = equity
 
-    def _reset(self, event: Reset) -> Ledger:
+    def _reset(self, event: Reset) -> None:
         equity = _amount(event.equity_usd)
-        latches = MappingProxyType({kind: day for kind, day in self.latches.items() if kind is not event.kind})
+        self.latches.pop(event.kind, None)
         if event.kind is LatchKind.WEEKLY:
-            return replace(self, latches=latches, week_start_usd=equity)
-        return replace(self, latches=latches, high_water_usd=equity)
+            self.week_start_usd = equity
+        else:
+            self.high_water_usd = equity
 
-    def _traded(self, fill: Fill) -> Ledger:
+    def _trade(self, fill: Fill) -> None:
         signed, price = fill.side.sign * _amount(fill.quantity), _amount(fill.price)
         day = new_york_day(fill.at)
-        held = self.trades.get(fill.ticker)
+        held = self.trades.pop(fill.ticker, None)
         if held is None:
-            return self._with(fill.ticker, Trade(signed, price, day))
-        if (held.quantity > 0) == (signed > 0):
-            return self._with(fill.ticker, _grown(held, signed, price))
-        return self._closed(fill, held, signed, day)
+            self.trades[fill.ticker] = Trade(signed, price, day)
+        elif (held.quantity > 0) == (signed > 0):
+            self.trades[fill.ticker] = _grown(held, signed, price)
+        else:
+            self._close(fill, held, signed, day)
 
-    def _closed(self, fill: Fill, held: Trade, signed: Decimal, day: date) -> Ledger:
+    def _close(self, fill: Fill, held: Trade, signed: Decimal, day: date) -> None:
         closed = min(abs(held.quantity), abs(signed)).copy_sign(held.quantity)
         realised = held.realised_usd + closed * (fill.price - held.average_price)
         counts_now = held.opened_on == day and not held.is_day_trade
         left = held.quantity + signed
-        exited = replace(
-            self,
-            exited_at=MappingProxyType({**self.exited_at, fill.ticker: fill.at}),
-            day_trades=(*self.day_trades, day) if counts_now else self.day_trades,
-        )
+        self.exited_at[fill.ticker] = fill.at
+        if counts_now:
+            self.day_trades.append(day)
         if left != 0 and (left > 0) == (held.quantity > 0):
             is_day_trade = held.is_day_trade or counts_now
-            rest = replace(held, quantity=left, realised_usd=realised, is_day_trade=is_day_trade)
-            return exited._with(fill.ticker, rest)
-        turned = None if left == 0 else Trade(left, fill.price, day)
-        return exited._with(fill.ticker, turned)._ended(realised, fill.at)
+            self.trades[fill.ticker] = replace(held, quantity=left, realised_usd=realised, is_day_trade=is_day_trade)
+            return
+        if left != 0:
+            self.trades[fill.ticker] = Trade(left, fill.price, day)
+        self._end(realised, fill.at)
 
-    def _ended(self, realised: Decimal, at: datetime) -> Ledger:
+    def _end(self, realised: Decimal, at: datetime) -> None:
         # A trade without gain or loss neither lengthens the streak nor ends it.
         if realised < 0:
-            return replace(self, streak=self.streak + 1, streak_at=at)
-        return replace(self, streak=0, streak_at=None) if realised > 0 else self
-
-    def _with(self, ticker: str, trade: Trade | None) -> Ledger:
-        others = {other: each for other, each in self.trades.items() if other != ticker}
-        return replace(self, trades=MappingProxyType(others if trade is None else {**others, ticker: trade}))
+            self.streak, self.streak_at = self.streak + 1, at
+        elif realised > 0:
+            self.streak, self.streak_at = 0, None
 
 
 def due(ledger: Ledger, equity: Decimal | None, now: datetime, calendar: Calendar) -> tuple[LedgerEvent, ...]:

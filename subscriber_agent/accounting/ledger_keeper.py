@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from subscriber_agent.accounting.book import Fill
 from subscriber_agent.accounting.calendar import Calendar
 from subscriber_agent.accounting.ledger import LatchKind, Ledger, LedgerEvent, Reset, Traded, due
-from subscriber_agent.accounting.ledger_rows import event_as_dict, event_from_dict
+from subscriber_agent.accounting.ledger_rows import TRADED, event_as_dict, event_from_dict
 from subscriber_agent.risk.limits import Limits
 from subscriber_agent.risk.losses import Breach, breaches
 
@@ -44,6 +44,12 @@ class LedgerKeeper:
         self._start()
         self.refresh()
 
+    def _start(self) -> None:
+        self._number = 0
+        self._last: tuple[int, Mapping[str, Any]] = (0, {})
+        self._fills = 0
+        self.ledger = Ledger()
+
     def refresh(self) -> Ledger:
         """Count what is written and was not counted yet: at the start all of it, later also a reset by a command.
 
@@ -54,22 +60,12 @@ class LedgerKeeper:
         if self._number and (not rows or rows[0] != self._last):
             self._start()
             rows = self._store.ledger_rows(0)
-        for number, body in rows:
-            if number > self._number:
-                self._count(number, body)
+        new = [(number, body) for number, body in rows if number > self._number]
+        if new:
+            self.ledger = self.ledger.after_all(event_from_dict(body) for _, body in new)
+            self._fills += sum(body["type"] == TRADED for _, body in new)
+            self._number, _ = self._last = new[-1]
         return self.ledger
-
-    def _start(self) -> None:
-        self._number = 0
-        self._last: tuple[int, Mapping[str, Any]] = (0, {})
-        self._fills = 0
-        self.ledger = Ledger()
-
-    def _count(self, number: int, body: Mapping[str, Any]) -> None:
-        event = event_from_dict(body)
-        self.ledger = self.ledger.after(event)
-        self._fills += isinstance(event, Traded)
-        self._number, self._last = number, (number, body)
 
     def sync(self, equity: Decimal | None, limits: Limits, now: datetime) -> tuple[Breach, ...]:
         """Write down new fills, a new day, a changed equity and broken limits; returns the limits just broken.
@@ -94,12 +90,8 @@ class LedgerKeeper:
 
     def preview(self, equity: Decimal | None, now: datetime) -> Ledger:
         """The ledger as `sync` would leave it, before latches, with nothing written: for `explain`."""
-        ledger = self.refresh()
-        for fill in self._store.fills(self._fills):
-            ledger = ledger.after(Traded(fill))
-        for event in due(ledger, equity, now, self._calendar):
-            ledger = ledger.after(event)
-        return ledger
+        ledger = self.refresh().after_all(Traded(fill) for fill in self._store.fills(self._fills))
+        return ledger.after_all(due(ledger, equity, now, self._calendar))
 
     def _write(self, events: Iterable[LedgerEvent], now: datetime) -> None:
         bodies = [event_as_dict(each) for each in events]

@@ -7,9 +7,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from subscriber_agent.accounting.book import Fill, Leg, Side
+from subscriber_agent.accounting.book import Fill, leg_from, side_from
 from subscriber_agent.accounting.ledger import Latched, LatchKind, LedgerEvent, Marked, Reset, SessionStarted, Traded
 from subscriber_agent.risk.decision import instant_text, text_of
+
+TRADED = "traded"
 
 
 def event_as_dict(event: LedgerEvent) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def event_as_dict(event: LedgerEvent) -> dict[str, Any]:
         case Marked(at, equity):
             return {"type": "marked", "at": instant_text(at), "equity_usd": text_of(equity)}
         case Traded(fill):
-            return {"type": "traded", **_fill_dict(fill)}
+            return {"type": TRADED, **_fill_dict(fill)}
         case Latched(kind, day, at):
             return {"type": "latched", "kind": kind.value, "day": day.isoformat(), "at": instant_text(at)}
     worth = text_of(event.equity_usd)
@@ -31,13 +33,13 @@ def event_as_dict(event: LedgerEvent) -> dict[str, Any]:
 def event_from_dict(body: Mapping[str, Any]) -> LedgerEvent:
     """Read back what `event_as_dict` made; raises KeyError or ValueError for anything else."""
     kind, at = body["type"], datetime.fromisoformat(body["at"])
+    if kind == TRADED:
+        return Traded(_fill(body, at))
     match kind:
         case "session_started":
             return SessionStarted(date.fromisoformat(body["day"]), at, Decimal(body["equity_usd"]))
         case "marked":
             return Marked(at, Decimal(body["equity_usd"]))
-        case "traded":
-            return Traded(_fill(body, at))
         case "latched":
             return Latched(LatchKind(body["kind"]), date.fromisoformat(body["day"]), at)
         case "reset":
@@ -60,11 +62,11 @@ def _fill_dict(fill: Fill) -> dict[str, Any]:
 
 def _fill(body: Mapping[str, Any], at: datetime) -> Fill:
     return Fill(
-        order_id=body["order_id"],
-        ticker=body["ticker"],
-        side=Side(body["side"]),
-        leg=Leg(body["leg"]),
-        quantity=Decimal(body["quantity"]),
-        price=Decimal(body["price"]),
-        at=at,
+        body["order_id"],
+        body["ticker"],
+        side_from(body["side"]),
+        leg_from(body["leg"]),
+        Decimal(body["quantity"]),
+        Decimal(body["price"]),
+        at,
     )

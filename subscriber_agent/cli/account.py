@@ -11,16 +11,21 @@ if TYPE_CHECKING:
     from subscriber_agent.accounting.book import Book
     from subscriber_agent.accounting.ledger import Ledger
     from subscriber_agent.journal import Journal
+    from subscriber_agent.own_book import OwnBook
+    from subscriber_agent.risk.limits import Limits
     from subscriber_agent.settings.config import AgentConfig
 
 
-def book_now(journal: Journal, config: AgentConfig, now: datetime) -> Book:
-    """Cash and positions by the engine's last word, entries under way, and the entries of the last 24 hours."""
+def book_now(journal: Journal, config: AgentConfig, now: datetime, own: OwnBook | None = None) -> Book:
+    """Cash and positions by the engine's last word, entries under way, and the entries of the last 24 hours.
+
+    `own` is the fold over the journal's executions, where there is one already.
+    """
     from subscriber_agent.last_word import last_word
     from subscriber_agent.situation import Situation
 
     word = last_word(journal, config)
-    situation = Situation(journal, word.engine)
+    situation = Situation(journal, word.engine, own)
     return situation.book(situation.holdings(word.gathered, now), now)
 
 
@@ -37,10 +42,14 @@ def ledger_now(journal: Journal, book: Book, now: datetime) -> Ledger:
 
 def holds_now(journal: Journal, config: AgentConfig, now: datetime) -> list[dict[str, Any]]:
     """What stops entries besides the latches of friend and operator: losses, a streak, cooldowns."""
+    return holds_by(ledger_now(journal, book_now(journal, config, now), now), config.risk, now)
+
+
+def holds_by(ledger: Ledger, limits: Limits, now: datetime) -> list[dict[str, Any]]:
+    """As `holds_now`, where the ledger is known already."""
     from subscriber_agent.accounting.calendar import NYSE
     from subscriber_agent.accounting.standing import holds
 
-    ledger = ledger_now(journal, book_now(journal, config, now), now)
     return [
         {
             "name": each.name,
@@ -48,7 +57,7 @@ def holds_now(journal: Journal, config: AgentConfig, now: datetime) -> list[dict
             "until": None if each.until is None else each.until.isoformat(),
             "ends": each.ends,
         }
-        for each in holds(ledger, config.risk, NYSE, now)
+        for each in holds(ledger, limits, NYSE, now)
     ]
 
 

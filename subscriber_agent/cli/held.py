@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from subscriber_agent.accounting.book import Position
     from subscriber_agent.engines.engine import Holding
     from subscriber_agent.journal import EngineSnapshot, JournalReader
+    from subscriber_agent.own_book import OwnBook
     from subscriber_agent.risk.protection import Protection
 
 # A stop that is not confirmed for so long is an alarm: every way to place one ends, or gives up, well before.
@@ -86,19 +87,17 @@ class Held:
         }
 
 
-def held_now(journal: JournalReader) -> list[Held]:
-    """Every ticker that we or the engine hold, sorted. Raises StorageFailed."""
+def held_now(journal: JournalReader, book: OwnBook) -> list[Held]:
+    """Every ticker that we, by our own `book`, or the engine hold, sorted. Raises StorageFailed."""
     from subscriber_agent.left_alone import left_alone
-    from subscriber_agent.own_book import OwnBook
 
-    own, word = OwnBook(journal).positions(), journal.snapshot()
-    filled_at = {each.ticker: each.at for each in journal.fills()}
+    own, word = book.positions(), journal.snapshot()
     stops = [each for each in journal.protections() if each.is_open]
     his_own = left_alone(journal)
 
     def word_at(ticker: str) -> datetime | None:
         # A word from before the last fill says nothing about what is held since.
-        return None if word is None or word.at < filled_at.get(ticker, word.at) else word.at
+        return None if word is None or word.at < (journal.last_fill_at(ticker) or word.at) else word.at
 
     said = () if word is None else word.holdings
     theirs = {each.ticker: each for each in said if each.quantity != 0 and word_at(each.ticker) is not None}
@@ -115,16 +114,15 @@ def held_now(journal: JournalReader) -> list[Held]:
     ]
 
 
-def account_dict(journal: JournalReader, word: EngineSnapshot | None) -> dict[str, Any]:
+def account_dict(journal: JournalReader, word: EngineSnapshot | None, held: list[Held]) -> dict[str, Any]:
     """Cash and equity by the engine's last word, what our own trades realised, how many tickers are held."""
-    from subscriber_agent.own_book import OwnBook
+    from subscriber_agent.own_book import realised_usd
 
-    book = OwnBook(journal).now()
     return {
         "cash_usd": None if word is None else word.account.cash,
         "equity_usd": None if word is None else word.account.equity,
-        "realised_usd": book.realised_usd,
-        "positions": len(held_now(journal)),
+        "realised_usd": realised_usd(journal),
+        "positions": len(held),
     }
 
 

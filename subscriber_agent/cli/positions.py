@@ -22,11 +22,13 @@ def positions(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     Example: subscriber-agent positions
     """
+    from subscriber_agent.own_book import OwnBook
+
     place, now = open_place(config), datetime.now(UTC)
     with place.journal() as journal:
-        word = journal.snapshot()
-        rows = [each.as_dict(now) for each in held_now(journal)]
-        account = account_dict(journal, word)
+        word, held = journal.snapshot(), held_now(journal, OwnBook(journal))
+        rows = [each.as_dict(now) for each in held]
+        account = account_dict(journal, word, held)
         open_row = journal.open_reconcile()
     data = {
         "positions": rows,

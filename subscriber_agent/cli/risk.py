@@ -11,7 +11,7 @@ import typer
 from signal_contract.cli.answer import Render, finish, table
 from signal_contract.envelope import Envelope
 from signal_contract.errors import Conflict, InputError
-from subscriber_agent.cli.account import book_now, hold_line, holds_now, ledger_now, session_now, usd
+from subscriber_agent.cli.account import book_now, hold_line, holds_by, holds_now, ledger_now, session_now, usd
 from subscriber_agent.cli.place import ConfigOption, JsonOption, Place, open_place
 
 if TYPE_CHECKING:
@@ -70,14 +70,15 @@ def _standing(place: Place, journal: Journal, now: datetime) -> dict[str, Any]:
 
     limits, breaker = place.config.risk, journal.breaker()
     book = book_now(journal, place.config, now)
-    found = usages(book, ledger_now(journal, book, now), limits, breaker, NYSE, now)
+    ledger = ledger_now(journal, book, now)
+    found = usages(book, ledger, limits, breaker, NYSE, now)
     return {
         "at": now.isoformat(),
         "mode": place.config.mode.value,
         "config_hash": place.config.config_hash(),
         "equity_usd": book.equity,
         "limits": [_usage_dict(each) for each in found],
-        "holds": holds_now(journal, place.config, now),
+        "holds": holds_by(ledger, limits, now),
         "trading": trading_now(journal),
         "flags": list(known_from(journal.meta(FLAGS)).held.reasons),
         "engine": {"state": breaker.health(limits, now).value, "failures": breaker.failures},

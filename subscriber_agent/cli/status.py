@@ -11,7 +11,7 @@ import typer
 from signal_contract.cli.answer import finish, table
 from signal_contract.envelope import Envelope, Problem
 from signal_contract.errors import LinkNotLive, NotFound
-from subscriber_agent.cli.account import hold_line, holds_now, session_now, usd
+from subscriber_agent.cli.account import book_now, hold_line, holds_by, ledger_now, session_now, usd
 from subscriber_agent.cli.health import (
     account_alarms,
     engine_health,
@@ -21,7 +21,7 @@ from subscriber_agent.cli.health import (
     reconcile_text,
     stops_text,
 )
-from subscriber_agent.cli.held import account_dict
+from subscriber_agent.cli.held import account_dict, held_now
 from subscriber_agent.cli.place import ConfigOption, JsonOption, Place, open_place
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from subscriber_agent.in_force import InForce
     from subscriber_agent.journal import ControlRow, Journal
+    from subscriber_agent.own_book import OwnBook
 
 _STOPPED = "stopped"
 _CONTROLS_LOOKED_AT = 100
@@ -91,7 +92,9 @@ def _undecided_for_s(journal: Journal, now: datetime) -> float | None:
 
 
 def _status(place: Place, journal: Journal, now: datetime) -> dict[str, Any]:
-    running = place.is_running()
+    from subscriber_agent.own_book import OwnBook
+
+    running, own = place.is_running(), OwnBook(journal)
     counts = _in_force(place, journal, running=running)
     return {
         "user": place.creds.user,
@@ -108,11 +111,11 @@ def _status(place: Place, journal: Journal, now: datetime) -> dict[str, Any]:
         "parked": journal.parked_count(),
         "feedback": {"waiting": journal.feedback_count(), "dropped": journal.feedback_dropped()},
         "decisions": [{"verdict": t.verdict, "code": t.code, "count": t.count} for t in journal.counts()],
-        "account": account_dict(journal, journal.snapshot()),
+        "account": account_dict(journal, journal.snapshot(), held_now(journal, own)),
         "engine_health": engine_health(journal, counts, now),
         "protections": protections_now(journal, now),
         "reconcile": open_reconcile(journal),
-        **_limits(place, journal, counts, now),
+        **_limits(place, journal, counts, own, now),
         **_expiry(place, now),
         "config": str(place.config_file),
         "journal": str(place.journal_file),
@@ -194,12 +197,13 @@ def _in_force(place: Place, journal: Journal, *, running: bool) -> InForce:
     return (noted(journal) if running else None) or of_file(place.config)
 
 
-def _limits(place: Place, journal: Journal, counts: InForce, now: datetime) -> dict[str, Any]:
+def _limits(place: Place, journal: Journal, counts: InForce, own: OwnBook, now: datetime) -> dict[str, Any]:
     waiting = [each for each in journal.approvals("waiting") if each.is_waiting_at(now)]
     request = journal.flatten_request()
+    book = book_now(journal, place.config, now, own)
     return {
         "approvals": len(waiting),
-        "holds": holds_now(journal, place.config.model_copy(update={"risk": counts.limits}), now),
+        "holds": holds_by(ledger_now(journal, book, now), counts.limits, now),
         "session": session_now(now),
         "flatten_requested_at": None if request is None else request.at.isoformat(),
     }

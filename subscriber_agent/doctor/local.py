@@ -11,12 +11,12 @@ from pathlib import Path
 import filelock
 import orjson
 
+from signal_contract.addresses import servers_checked
 from signal_contract.creds import Creds, read_creds
 from signal_contract.doctor.examine import aside
 from signal_contract.doctor.finding import Verdict, fail, ok, skipped, warn
 from signal_contract.doctor.judging import judged_disk, judged_expiry
 from signal_contract.errors import CatalystError, ConfigInvalid, NotFound, PlaintextRefused, StorageFailed
-from signal_contract.trust import servers_checked
 from subscriber_agent.accounting.calendar import NYSE
 from subscriber_agent.accounting.ledger_keeper import LedgerKeeper
 from subscriber_agent.accounting.standing import holds

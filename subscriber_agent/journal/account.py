@@ -29,6 +29,7 @@ from subscriber_agent.risk.decision import OrderPlan
 from subscriber_agent.risk.protection import Protection
 
 _ORDER = "order_id, signal_id, revision, plan, created_at, state, quantity, price, detail, legs, settled_at"
+ALL = 2**62  # executions: more than there ever are
 _OPEN = "(state IS NULL OR state IN ('UNKNOWN', 'ACCEPTED', 'PARTLY_FILLED'))"
 
 
@@ -98,6 +99,14 @@ class AccountReader:
 
         return [*self._db.recalled(("fills",), ("fills", after), read)] if after else read()
 
+    def fills_since(self, at: datetime) -> list[Fill]:
+        """Executions later than an instant, in the order they were booked."""
+        return booking.fills_since(self._db, at)
+
+    def last_fill_at(self, ticker: str) -> datetime | None:
+        """When a ticker's last execution was made; None without any."""
+        return booking.last_fill_at(self._db, ticker)
+
     def fills_of(self, order_id: str) -> list[Fill]:
         """What is booked of one order or leg, oldest first."""
         return booking.fills_of(self._db, order_id)
@@ -105,6 +114,18 @@ class AccountReader:
     def held(self, ticker: str) -> Decimal:
         """Signed shares of a ticker by our own log."""
         return booking.held_of(self._db, ticker)
+
+    def fills_in(self, tickers: Iterable[str], first: int) -> list[Fill]:
+        """What is booked of some tickers among the `first` executions, oldest first."""
+        return booking.fills_in(self._db, tickers, first)
+
+    def last_fill(self) -> tuple[int, Fill | None]:
+        """How many executions there are, and the last of them."""
+        return booking.last_fill(self._db)
+
+    def shares(self, first: int = ALL) -> dict[str, Decimal]:
+        """Signed shares by ticker by our own log, after the `first` executions; what came to nothing is left out."""
+        return {**self._db.recalled(("fills",), ("shares", first), lambda: booking.shares(self._db, first))}
 
     def ledger_rows(self, after: int = 0) -> list[tuple[int, dict[str, Any]]]:
         """Number and document of each event of the risk ledger above number `after`, ascending."""

@@ -5,11 +5,14 @@ Knows statements; what a running total comes to is `accounting.booking`'s. The c
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 
-from subscriber_agent.accounting.book import ZERO, Fill, Leg, Side
+import orjson
+
+from subscriber_agent.accounting.book import ZERO, Fill, Leg, Side, side_from
 from subscriber_agent.accounting.booking import is_beyond, new_part
 from subscriber_agent.engines.engine import LegOutcome, Outcome, OutcomeState, triggered_order_id
 from subscriber_agent.journal.database import Database, texts
@@ -113,21 +116,48 @@ def all_fills(db: Database, after: int) -> list[Fill]:
     return [fill_from(row) for row in rows]
 
 
+def fills_since(db: Database, at: datetime) -> list[Fill]:
+    """Executions later than an instant, in the order they were booked."""
+    rows = db.rows(f"SELECT {FILL} FROM fills WHERE at > ? ORDER BY id", instant_to_text(at))  # noqa: S608
+    return [fill_from(row) for row in rows]
+
+
+def last_fill_at(db: Database, ticker: str) -> datetime | None:
+    """When the execution of a ticker that was booked last was made; None without any."""
+    rows = db.rows("SELECT at FROM fills WHERE ticker = ? ORDER BY id DESC LIMIT 1", ticker)
+    return datetime.fromisoformat(rows[0][0]) if rows else None
+
+
 def fills_of(db: Database, order_id: str) -> list[Fill]:
     """What is booked of one order, oldest first."""
     rows = db.rows(f"SELECT {FILL} FROM fills WHERE order_id = ? ORDER BY id", order_id)  # noqa: S608
     return [fill_from(row) for row in rows]
 
 
-def fills_in(db: Database, ticker: str) -> list[Fill]:
-    """What is booked of one ticker, oldest first."""
-    rows = db.rows(f"SELECT {FILL} FROM fills WHERE ticker = ? ORDER BY id", ticker)  # noqa: S608
+def fills_in(db: Database, tickers: Iterable[str], first: int) -> list[Fill]:
+    """What is booked of some tickers among the `first` executions, oldest first."""
+    where = "id <= ? AND ticker IN (SELECT value FROM json_each(?))"
+    rows = db.rows(f"SELECT {FILL} FROM fills WHERE {where} ORDER BY id", first, orjson.dumps(list(tickers)).decode())  # noqa: S608
     return [fill_from(row) for row in rows]
+
+
+def last_fill(db: Database) -> tuple[int, Fill | None]:
+    """How many executions there are, and the last of them."""
+    rows = db.rows(f"SELECT id, {FILL} FROM fills ORDER BY id DESC LIMIT 1")  # noqa: S608
+    return (rows[0][0], fill_from(rows[0][1:])) if rows else (0, None)
 
 
 def held_of(db: Database, ticker: str) -> Decimal:
     """Signed shares of one ticker by our own log."""
     return _sum(db.rows("SELECT side, quantity FROM fills WHERE ticker = ?", ticker))
+
+
+def shares(db: Database, first: int) -> dict[str, Decimal]:
+    """Signed shares by ticker after the `first` executions; what came to nothing is left out."""
+    held: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for ticker, side, quantity in db.rows("SELECT ticker, side, quantity FROM fills WHERE id <= ? ORDER BY id", first):
+        held[ticker] += side_from(side).sign * Decimal(quantity)
+    return {ticker: quantity for ticker, quantity in held.items() if quantity != 0}
 
 
 def _sum(rows: Iterable[tuple[str, str]]) -> Decimal:

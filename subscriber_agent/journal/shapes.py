@@ -11,7 +11,7 @@ import orjson
 
 from signal_contract.codec import decode
 from signal_contract.errors import StorageFailed
-from subscriber_agent.accounting.book import Fill, Leg, Side
+from subscriber_agent.accounting.book import Fill, Leg, leg_from, side_from
 from subscriber_agent.engines.engine import LegOutcome, Outcome, OutcomeState
 from subscriber_agent.journal.database import Row
 from subscriber_agent.journal.rows import (
@@ -85,16 +85,17 @@ def _leg(body: Mapping[str, Any]) -> LegOutcome:
 
 
 def fill_from(row: Row) -> Fill:
+    order_id, ticker, side, leg, quantity, price, at, stop, target, catalyst, sector = row
     return Fill(
-        order_id=row[0],
-        ticker=row[1],
-        side=Side(row[2]),
-        leg=Leg(row[3]),
-        quantity=Decimal(row[4]),
-        price=Decimal(row[5]),
-        at=datetime.fromisoformat(row[6]),
-        stop_price=maybe_decimal(row[7]),
-        target_price=maybe_decimal(row[8]),
-        catalyst=row[9],
-        sector=row[10],
+        order_id,
+        ticker,
+        side_from(side),
+        leg_from(leg),
+        Decimal(quantity),
+        Decimal(price),
+        datetime.fromisoformat(at),
+        maybe_decimal(stop),
+        maybe_decimal(target),
+        catalyst,
+        sector,
     )

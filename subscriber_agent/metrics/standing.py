@@ -10,11 +10,12 @@ import orjson
 
 from signal_contract.metrics import words
 from signal_contract.metrics.samples import Measured, Sample, maybe, one_of
-from subscriber_agent.accounting.book import ZERO, Book, book_from, total_known
+from subscriber_agent.accounting.book import Book, total_known
 from subscriber_agent.accounting.calendar import NYSE
 from subscriber_agent.accounting.standing import holds, usages
 from subscriber_agent.cli.account import book_now, ledger_now
 from subscriber_agent.journal import Journal
+from subscriber_agent.own_book import realised_usd
 from subscriber_agent.receiving.control_state import LOCAL_LATCH, OPERATOR_LATCH, OPERATOR_USER_LATCH
 from subscriber_agent.settings.config import AgentConfig
 
@@ -69,7 +70,7 @@ def _account(journal: Journal, config: AgentConfig, now: datetime) -> Iterator[M
     ledger, breaker = ledger_now(journal, book, now), journal.breaker()
     yield from _money(book)
     # By our own log: an engine's word says what is held, not what was earned.
-    yield Sample(f"{_NAME}realised_usd", book_from(journal.fills(), start_cash=ZERO).realised_usd)
+    yield Sample(f"{_NAME}realised_usd", realised_usd(journal))
     fullest: dict[str, float] = {}
     for each in usages(book, ledger, config.risk, breaker, NYSE, now):
         if each.percent is not None:

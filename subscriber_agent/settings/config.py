@@ -17,6 +17,7 @@ import orjson
 import platformdirs
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
+from signal_contract.addresses import servers_checked
 from signal_contract.errors import CatalystError, ConfigInvalid
 from signal_contract.feedback import Privacy
 from signal_contract.signing import Verifier
@@ -65,9 +66,6 @@ def _privacy(value: Any) -> Any:
 def _servers(value: Any) -> Any:
     if not isinstance(value, list | tuple) or not value or not all(isinstance(each, str) for each in value):
         raise ValueError("must be a list of addresses, such as [tls://signals.example.org:4222]")
-    # The link brings nats-py with it, which commands that only show something should not have to load.
-    from signal_contract.trust import servers_checked
-
     try:
         return tuple(servers_checked(value))
     except CatalystError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from subscriber_agent.accounting.book import Fill, Leg, Side
+from subscriber_agent.accounting.book import Fill, leg_from, side_from
 from subscriber_agent.engines.engine import OutcomeState
 from subscriber_agent.engines.paper.values import Order
 from subscriber_agent.risk.decision import OrderPlan
@@ -69,18 +69,19 @@ def fill_row(fill: Fill) -> Row:
 
 def fill_from(row: Row) -> Fill:
     """Raises ValueError or ArithmeticError for what is no fill."""
+    order_id, ticker, side, leg, quantity, price, at, stop, target, catalyst, sector = row
     return Fill(
-        order_id=row[0],
-        ticker=row[1],
-        side=Side(row[2]),
-        leg=Leg(row[3]),
-        quantity=Decimal(row[4]),
-        price=Decimal(row[5]),
-        at=instant(row[6]),
-        stop_price=_decimal(row[7]),
-        target_price=_decimal(row[8]),
-        catalyst=row[9],
-        sector=row[10],
+        order_id,
+        ticker,
+        side_from(side),
+        leg_from(leg),
+        Decimal(quantity),
+        Decimal(price),
+        instant(at),
+        _decimal(stop),
+        _decimal(target),
+        catalyst,
+        sector,
     )
 
 

@@ -92,3 +92,7 @@ def test_cash_and_holdings_add_up_whatever_the_order(trades):
     for ticker in ("A", "B"):
         held = sum(each.side.sign * each.quantity for each in fills if each.ticker == ticker)
         assert (book.positions[ticker].quantity if ticker in book.positions else 0) == held
+    running = book_from((), start_cash=D(1000))
+    for each in fills:
+        running = running.after(each)
+    assert (running, list(running.positions)) == (book, list(book.positions))

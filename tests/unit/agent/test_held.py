@@ -14,6 +14,7 @@ from subscriber_agent.cli.held import account_dict, held_now, unprotected
 from subscriber_agent.engines.engine import Account, Holding
 from subscriber_agent.in_force import note, noted
 from subscriber_agent.journal import EngineSnapshot, Journal
+from subscriber_agent.own_book import OwnBook
 from subscriber_agent.risk.market import Capabilities
 from subscriber_agent.risk.protection import Holder, Protection, ProtectionState
 
@@ -34,17 +35,17 @@ def a_stop(state=ProtectionState.CONFIRMED, since=NOW):
 
 def test_before_the_engines_first_word_prices_are_those_of_our_fills(journal):
     journal.add_fills([bought()])
-    (held,) = held_now(journal)
+    (held,) = held_now(journal, OwnBook(journal))
     row = held.as_dict(NOW)
     assert (row["quantity"], row["engine_quantity"], row["last_price"], row["price_age_s"]) == (100, None, 5, None)
-    assert account_dict(journal, None)["equity_usd"] is None
+    assert account_dict(journal, None, [held])["equity_usd"] is None
 
 
 def test_ours_and_the_engines_stand_side_by_side_at_its_prices(journal):
     journal.add_fills([bought()])
     journal.write_snapshot(a_word(Holding("AAPL", D(60), D(5), D(6)), Holding("TSLA", D(7), D(2), D(3))))
     journal.write_protection(a_stop())
-    first, second = (each.as_dict(NOW + timedelta(seconds=9)) for each in held_now(journal))
+    first, second = (each.as_dict(NOW + timedelta(seconds=9)) for each in held_now(journal, OwnBook(journal)))
     assert (first["ticker"], first["quantity"], first["engine_quantity"], first["is_ours"]) == ("AAPL", 100, 60, True)
     assert (first["value_usd"], first["unrealised_usd"], first["price_age_s"]) == (600, 100, 9)
     assert (first["is_protected"], first["stops"][0]["holder"]) == (True, "native")
@@ -54,13 +55,13 @@ def test_ours_and_the_engines_stand_side_by_side_at_its_prices(journal):
 def test_what_the_engine_does_not_name_it_does_not_hold(journal):
     journal.add_fills([bought()])
     journal.write_snapshot(a_word())
-    assert held_now(journal)[0].as_dict(NOW)["engine_quantity"] == 0
+    assert held_now(journal, OwnBook(journal))[0].as_dict(NOW)["engine_quantity"] == 0
 
 
 def test_a_word_from_before_the_last_fill_says_nothing_about_it(journal):
     journal.write_snapshot(a_word())
     journal.add_fills([bought(at=NOW + timedelta(seconds=1))])
-    row = held_now(journal)[0].as_dict(NOW + timedelta(seconds=2))
+    row = held_now(journal, OwnBook(journal))[0].as_dict(NOW + timedelta(seconds=2))
     assert (row["engine_quantity"], row["price_age_s"]) == (None, None)
 
 
@@ -68,13 +69,13 @@ def test_what_was_just_sold_is_not_shown_by_a_word_from_before(journal):
     journal.add_fills([bought()])
     journal.write_snapshot(a_word(Holding("AAPL", D(100), D(5), D(6))))
     journal.add_fills([bought(side=Side.SELL, leg=Leg.EXIT, at=NOW + timedelta(seconds=1))])
-    assert held_now(journal) == []
+    assert held_now(journal, OwnBook(journal)) == []
 
 
 def test_what_was_sold_is_not_shown_and_counts_as_realised(journal):
     journal.add_fills([bought(), bought(side=Side.SELL, leg=Leg.EXIT, price="6")])
-    assert held_now(journal) == []
-    assert account_dict(journal, a_word())["realised_usd"] == 100
+    assert held_now(journal, OwnBook(journal)) == []
+    assert account_dict(journal, a_word(), [])["realised_usd"] == 100
 
 
 @pytest.mark.parametrize(

@@ -220,8 +220,8 @@ def test_no_loss_keeps_an_exit_from_closing():
 
 def test_a_day_starts_once_and_an_earlier_one_never():
     ledger = folded()
-    assert ledger.after(SessionStarted(TODAY, NOW, D(5))) is ledger
-    assert ledger.after(SessionStarted(TODAY - DAY, NOW, D(5))) is ledger
+    assert ledger.after(SessionStarted(TODAY, NOW, D(5))) == ledger
+    assert ledger.after(SessionStarted(TODAY - DAY, NOW, D(5))) == ledger
 
 
 def test_an_overnight_loss_counts_to_the_day_that_sees_it():
@@ -325,9 +325,7 @@ def test_a_ledger_rebuilt_from_the_journal_is_the_running_one(history):
     for event in history:
         rows.append(orjson.dumps(event_as_dict(event)))
         running = running.after(event)
-    rebuilt = Ledger()
-    for row in rows:
-        rebuilt = rebuilt.after(event_from_dict(orjson.loads(row)))
+    rebuilt = Ledger().after_all(event_from_dict(orjson.loads(row)) for row in rows)
     assert rebuilt == running
     assert rebuilt.high_water_usd is None or rebuilt.equity_usd is None or rebuilt.high_water_usd > 0
 
@@ -365,3 +363,20 @@ def test_three_failures_open_the_circuit_and_one_probe_may_close_it():
     assert probing.succeeded().health(rules, NOW + minute) is Health.OK
     assert probing.failed(NOW + minute).health(rules, NOW + minute) is Health.OPEN
     assert Breaker(failures=9).health(rules, NOW) is Health.OK
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(events, min_size=1, max_size=10), st.lists(events, max_size=10))
+def test_what_is_counted_later_does_not_change_an_earlier_ledger(before, after):
+    earlier = Ledger().after_all(before)
+    copies = {name: dict(getattr(earlier, name)) for name in ("trades", "exited_at", "latches")}
+    kept = replace(earlier, **copies)
+    earlier.after_all(after)
+    assert earlier == kept
+
+
+def test_a_fill_that_is_no_number_changes_nothing():
+    ledger = Ledger().after_all([Marked(NOW, D(100)), *a_trade("1")])
+    with pytest.raises(ValueError, match="not an amount"):
+        ledger.after_all([Marked(NOW, D(90)), Traded(Fill("o", "A", Side.BUY, Leg.ENTRY, D("NaN"), D(1), NOW))])
+    assert ledger.equity_usd == 100

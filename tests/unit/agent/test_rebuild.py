@@ -51,6 +51,7 @@ async def _run(folder, steps):
     with Journal.open(path) as journal:
         assert OwnBook(journal).positions() == own
         assert {ticker: each.quantity for ticker, each in own.items()} == engine.held()
+        assert {ticker: each.quantity for ticker, each in own.items()} == journal.shares()
         keeper = LedgerKeeper(journal, NYSE)
         assert keeper.ledger == running
         assert {ticker: each.quantity for ticker, each in keeper.ledger.trades.items()} == engine.held()

@@ -333,6 +333,7 @@ EVERY_QUESTION = {
     "open_intents",
     "open_reconcile",
     "protections",
+    "shares",
 }
 
 
@@ -439,6 +440,7 @@ def _answers(journal):
         "open": journal.open_intents(),
         "entries": [journal.entry_times(NOW - timedelta(hours=hours), excluding="o1") for hours in (0, 1, 30)],
         "fills": [journal.fills(after) for after in range(3)],
+        "shares": [journal.shares(), *(journal.shares(first) for first in range(3))],
         "ledger": [journal.ledger_rows(after) for after in range(3)],
         "stops": [journal.protections(is_open=is_open, ticker=each) for is_open in (0, 1) for each in (None, "T1")],
         "reconcile": journal.open_reconcile(),

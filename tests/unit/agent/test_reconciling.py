@@ -12,7 +12,7 @@ from signal_contract.errors import EngineUnusable
 from subscriber_agent.accounting.book import Leg, Side
 from subscriber_agent.engines.engine import Outcome, OutcomeState, WorkingOrder
 from subscriber_agent.journal import Journal, OrderIntent, ReconcileState
-from subscriber_agent.reconciling import LOOK_AGAIN_S, ours_from, shares_held
+from subscriber_agent.reconciling import LOOK_AGAIN_S, ours_from
 from subscriber_agent.risk.decision import OrderPlan, OrderType, TimeInForce
 from subscriber_agent.risk.protection import Holder, Protection, ProtectionState
 
@@ -189,7 +189,7 @@ def test_what_was_closed_is_not_held_and_needs_no_stop(journal):
     journal.write_protection(
         Protection(ENTRY, "b" * 32, "AAPL", Side.BUY, Holder.NATIVE, ProtectionState.CONFIRMED, D("4.75"), NOW)
     )
-    assert shares_held(journal.fills()) == {}
+    assert journal.shares() == {}
     assert ours_from(journal, ()).stops == ()
 
 

@@ -7,6 +7,7 @@ import nats.js.errors
 import pytest
 
 from signal_contract import broker
+from signal_contract.addresses import servers_checked
 from signal_contract.catalysts import ALIASES, CATALYSTS, OTHER, Stance, catalysts_from_name, leading_catalyst
 from signal_contract.envelope import Envelope, Problem
 from signal_contract.errors import (
@@ -22,7 +23,6 @@ from signal_contract.errors import (
     PlaintextRefused,
     all_errors,
 )
-from signal_contract.trust import servers_checked
 
 
 def test_codes_are_unique_and_every_error_says_what_to_do_next():
