@@ -1,12 +1,14 @@
-"""Group commit: signals and receipts that come while the outbox is writing share its next transaction and its fsync.
+"""Group commit: signals and receipts that come in one turn of the event loop share a transaction and its fsync, and
+so does what comes while the outbox is writing.
 
-One thread writes. A lone submit waits for nothing; what comes meanwhile is taken as a whole, in the order it came.
+While the disk is quick the commit is done at once, in the loop's own thread: handing it to another one and back takes
+as long, and there each of its statements would wait for the interpreter. On a slow disk one thread writes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +19,10 @@ from publisher.outbox import Outbox
 
 # What was submitted here and not read yet is known to be intact; beyond this many the signature is checked.
 _KNOWN = 4096
+# A commit on an SSD takes 0.3 to 1 ms. What takes longer than this must not hold up the connection and other tasks.
+_QUICK_S = 0.003
+# After one slow commit it takes about this share of it, commit by commit, until the disk counts as quick again.
+_FORGETS = 0.9
 
 
 @dataclass(slots=True)
@@ -29,21 +35,26 @@ class _Job:
 
 
 class Commits:
-    """The writer of one open outbox for the tasks of one event loop."""
+    """The writer of one open outbox for the tasks of one event loop.
 
-    def __init__(self, outbox: Outbox) -> None:
+    A commit that takes longer than `quick_s` seconds sends the next ones to a thread.
+    """
+
+    def __init__(self, outbox: Outbox, *, quick_s: float = _QUICK_S) -> None:
         self._outbox = outbox
+        self._quick_s = quick_s
+        self._typical_s = 0.0
         self._loop = asyncio.get_running_loop()
-        self._lock = threading.Lock()
         self._waiting: list[_Job] = []
-        self._is_writing = False
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
         self._known: dict[str, Entry] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
 
     @property
     def is_writing(self) -> bool:
-        """Whether something is being committed."""
-        return self._is_writing
+        """Whether something is being committed, or about to be."""
+        return not self._is_idle.is_set()
 
     async def submit(self, entries: Sequence[Entry]) -> tuple[Submitted, ...]:
         """Keep entries in their order, all or none of them; on return they are synced.
@@ -57,24 +68,23 @@ class Commits:
         await self._queued(_Job(self._loop.create_future(), receipts=receipts))
 
     def _queued(self, job: _Job) -> asyncio.Future[tuple[Submitted, ...]]:
-        with self._lock:
-            self._waiting.append(job)
-            is_first, self._is_writing = not self._is_writing, True
-        if is_first:
-            self._thread.submit(self._write)
+        self._waiting.append(job)
+        if self._is_idle.is_set():
+            self._is_idle.clear()
+            self._loop.call_soon(self._write)  # not at once: whoever submits in the same turn shares it
         return job.done
 
     def _write(self) -> None:
-        while True:
-            with self._lock:
-                jobs, self._waiting = self._waiting, []
-                if not jobs:
-                    self._is_writing = False
-                    return
+        jobs, self._waiting = self._waiting, []
+        if self._typical_s < self._quick_s:
             self._commit(jobs)
-            self._loop.call_soon_threadsafe(_told, jobs)
+            self._committed(jobs)
+        else:
+            writing = self._loop.run_in_executor(self._thread, self._commit, jobs)
+            writing.add_done_callback(lambda _: self._committed(jobs))
 
     def _commit(self, jobs: list[_Job]) -> None:
+        began = time.perf_counter()
         for job in jobs:
             self._remember(job.entries)
         receipts = [receipt for job in jobs for receipt in job.receipts]
@@ -86,6 +96,14 @@ class Commits:
         else:
             for job, answer in zip(jobs, answers, strict=True):
                 job.answer = answer
+        self._typical_s = max(time.perf_counter() - began, self._typical_s * _FORGETS)
+
+    def _committed(self, jobs: list[_Job]) -> None:
+        _told(jobs)
+        if self._waiting:
+            self._loop.call_soon(self._write)
+        else:
+            self._is_idle.set()
 
     def _remember(self, entries: Sequence[Entry]) -> None:
         # Before they are written: another thread reads them as soon as they are.
@@ -110,6 +128,7 @@ class Commits:
 
     async def close(self) -> None:
         """Wait for what is being written."""
+        await self._is_idle.wait()
         await asyncio.to_thread(self._thread.shutdown)
 
 
