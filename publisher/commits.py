@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +25,15 @@ _QUICK_S = 0.003
 _FORGETS = 0.9
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An entry without a receipt, its position in the outbox, and whether it is what was submitted."""
+
+    position: int
+    entry: Entry
+    is_intact: bool = True
+
+
 @dataclass(slots=True)
 class _Job:
     done: asyncio.Future[tuple[Submitted, ...]]
@@ -37,13 +46,15 @@ class _Job:
 class Commits:
     """The writer of one open outbox for the tasks of one event loop.
 
-    A commit that takes longer than `quick_s` seconds sends the next ones to a thread.
+    A commit that takes longer than `quick_s` seconds sends the next ones to a thread. `on_kept` hears of new entries
+    as soon as they are synced, in their order, so that they need not be read from the file.
     """
 
     def __init__(self, outbox: Outbox, *, quick_s: float = _QUICK_S) -> None:
         self._outbox = outbox
         self._quick_s = quick_s
         self._typical_s = 0.0
+        self.on_kept: Callable[[Sequence[Waiting]], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Job] = []
         self._is_idle = asyncio.Event()
@@ -56,6 +67,11 @@ class Commits:
         """Whether something is being committed, or about to be."""
         return not self._is_idle.is_set()
 
+    @property
+    def generation(self) -> int:
+        """Which file the positions are of: another one after damage."""
+        return self._outbox.generation
+
     async def submit(self, entries: Sequence[Entry]) -> tuple[Submitted, ...]:
         """Keep entries in their order, all or none of them; on return they are synced.
 
@@ -63,9 +79,9 @@ class Commits:
         """
         return await self._queued(_Job(self._loop.create_future(), entries=entries))
 
-    async def confirm(self, receipts: Sequence[Receipt]) -> None:
-        """Note receipts; on return they are synced. Raises StorageFailed."""
-        await self._queued(_Job(self._loop.create_future(), receipts=receipts))
+    def confirm(self, receipts: Sequence[Receipt]) -> asyncio.Future[tuple[Submitted, ...]]:
+        """Note receipts; when it is done they are synced. Brings StorageFailed."""
+        return self._queued(_Job(self._loop.create_future(), receipts=receipts))
 
     def _queued(self, job: _Job) -> asyncio.Future[tuple[Submitted, ...]]:
         self._waiting.append(job)
@@ -85,8 +101,6 @@ class Commits:
 
     def _commit(self, jobs: list[_Job]) -> None:
         began = time.perf_counter()
-        for job in jobs:
-            self._remember(job.entries)
         receipts = [receipt for job in jobs for receipt in job.receipts]
         try:
             answers = self._outbox.write([job.entries for job in jobs], receipts, now=datetime.now(UTC))
@@ -100,27 +114,37 @@ class Commits:
 
     def _committed(self, jobs: list[_Job]) -> None:
         _told(jobs)
+        kept = [
+            Waiting(submitted.position, entry)
+            for job in jobs
+            for entry, submitted in zip(job.entries, job.answer, strict=False)
+            if submitted.position is not None
+        ]
+        if self.on_kept is not None:
+            self.on_kept(kept)
+        else:
+            self._remember(kept)
         if self._waiting:
             self._loop.call_soon(self._write)
         else:
             self._is_idle.set()
 
-    def _remember(self, entries: Sequence[Entry]) -> None:
-        # Before they are written: another thread reads them as soon as they are.
-        for entry in entries:
-            self._known[entry.message_id] = entry
+    def _remember(self, kept: Sequence[Waiting]) -> None:
+        for each in kept:
+            self._known[each.entry.message_id] = each.entry
         while len(self._known) > _KNOWN:
             del self._known[next(iter(self._known))]
 
-    async def pending(self, limit: int, after: str) -> list[tuple[Entry, bool]]:
-        """Entries without a receipt, behind a message id, each with whether it is what was submitted.
+    async def pending(self, limit: int, after: str) -> list[Waiting]:
+        """Entries without a receipt, behind a message id, read from the file. Raises StorageFailed.
 
-        What this process has submitted is compared; for everything else the signature says it. Raises StorageFailed.
+        What this process has submitted is compared with that; for everything else the signature says what is intact.
         """
         return await self._loop.run_in_executor(None, self._read, limit, after)
 
-    def _read(self, limit: int, after: str) -> list[tuple[Entry, bool]]:
-        return [(entry, self._is_intact(entry)) for entry in self._outbox.pending(limit, after=after)]
+    def _read(self, limit: int, after: str) -> list[Waiting]:
+        found = self._outbox.placed(limit, after=after)
+        return [Waiting(position, entry, is_intact=self._is_intact(entry)) for position, entry in found]
 
     def _is_intact(self, entry: Entry) -> bool:
         # An older version signed nothing that could be checked here.
