@@ -13,14 +13,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
 
 from publisher.entry import Entry, Receipt, Submitted, is_intact
 from publisher.outbox import Outbox
+
+_Answer = TypeVar("_Answer")
 
 # What was submitted here and not read yet is known to be intact; beyond this many the signature is checked.
 _KNOWN = 4096
 # A commit on an SSD takes 0.3 to 1 ms. What takes longer than this must not hold up the connection and other tasks.
 _QUICK_S = 0.003
+# A commit of more than this takes longer on any disk.
+_MANY = 256
 # After one slow commit it takes about this share of it, commit by commit, until the disk counts as quick again.
 _FORGETS = 0.9
 
@@ -68,6 +74,10 @@ class Commits:
         return not self._is_idle.is_set()
 
     @property
+    def _is_quick(self) -> bool:
+        return self._typical_s < self._quick_s
+
+    @property
     def generation(self) -> int:
         """Which file the positions are of: another one after damage."""
         return self._outbox.generation
@@ -92,7 +102,7 @@ class Commits:
 
     def _write(self) -> None:
         jobs, self._waiting = self._waiting, []
-        if self._typical_s < self._quick_s:
+        if self._is_quick and sum(len(job.entries) + len(job.receipts) for job in jobs) <= _MANY:
             self._commit(jobs)
             self._committed(jobs)
         else:
@@ -140,20 +150,27 @@ class Commits:
 
         What this process has submitted is compared with that; for everything else the signature says what is intact.
         """
-        return await self._loop.run_in_executor(None, self._read, limit, after)
+        found = await self.brief(partial(self._outbox.placed, limit, after=after))
+        strange = [entry for _, entry in found if not self._is_known(entry)]
+        damaged = await self._loop.run_in_executor(None, _damaged, strange) if strange else ()
+        return [Waiting(position, entry, is_intact=entry not in damaged) for position, entry in found]
 
-    def _read(self, limit: int, after: str) -> list[Waiting]:
-        found = self._outbox.placed(limit, after=after)
-        return [Waiting(position, entry, is_intact=self._is_intact(entry)) for position, entry in found]
-
-    def _is_intact(self, entry: Entry) -> bool:
+    def _is_known(self, entry: Entry) -> bool:
         # An older version signed nothing that could be checked here.
-        return not entry.signed_by or self._known.pop(entry.message_id, None) == entry or is_intact(entry)
+        return not entry.signed_by or self._known.pop(entry.message_id, None) == entry
+
+    async def brief(self, look: Callable[[], _Answer]) -> _Answer:
+        """What a short look into the outbox's directory finds: at once while the disk is quick, else by a thread."""
+        return look() if self._is_quick else await asyncio.to_thread(look)
 
     async def close(self) -> None:
         """Wait for what is being written."""
         await self._is_idle.wait()
         await asyncio.to_thread(self._thread.shutdown)
+
+
+def _damaged(entries: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in entries if not is_intact(entry)]
 
 
 def _told(jobs: list[_Job]) -> None:

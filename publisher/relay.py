@@ -168,7 +168,7 @@ class Relay:
         if self._signer is None:
             return None
         try:
-            self._signing = await asyncio.to_thread(self._signer)
+            self._signing = await self._commits.brief(self._signer)
         except CatalystError as error:
             return error
         return None

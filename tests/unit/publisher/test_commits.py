@@ -100,6 +100,9 @@ async def test_quick_disk_is_written_at_once_and_a_slow_one_by_a_thread(outbox: 
         await quick.submit([entry(number)])
     assert set(outbox.threads) == {threading.current_thread().name}
     outbox.threads.clear()
+    await quick.submit([entry(number) for number in range(100, 500)])  # too many for the event loop
+    assert outbox.threads == ["outbox_0"]
+    outbox.threads.clear()
     for number in range(3, 6):
         await slow.submit([entry(number)])
     assert set(outbox.threads[1:]) == {"outbox_0"}
