@@ -116,7 +116,6 @@ class Background:
     def wake(self) -> None:
         """Send at once: something was submitted."""
         self._submitted.set()
-        self._relay.wake()
 
     def look(self) -> None:
         """Look at the stream at once: the connection has changed."""

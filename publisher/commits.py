@@ -1,22 +1,43 @@
-"""Group commit: signals and receipts that come while the outbox is writing share its next transaction and its fsync.
+"""Group commit: signals and receipts that come in one turn of the event loop share a transaction and its fsync, and
+so does what comes while the outbox is writing.
 
-One thread writes. A lone submit waits for nothing; what comes meanwhile is taken as a whole, in the order it came.
+While the disk is quick the commit is done at once, in the loop's own thread: handing it to another one and back takes
+as long, and there each of its statements would wait for the interpreter. On a slow disk one thread writes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
 
 from publisher.entry import Entry, Receipt, Submitted, is_intact
 from publisher.outbox import Outbox
 
+_Answer = TypeVar("_Answer")
+
 # What was submitted here and not read yet is known to be intact; beyond this many the signature is checked.
 _KNOWN = 4096
+# A commit on an SSD takes 0.3 to 1 ms. What takes longer than this must not hold up the connection and other tasks.
+_QUICK_S = 0.003
+# A commit of more than this takes longer on any disk.
+_MANY = 256
+# After one slow commit it takes about this share of it, commit by commit, until the disk counts as quick again.
+_FORGETS = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An entry without a receipt, its position in the outbox, and whether it is what was submitted."""
+
+    position: int
+    entry: Entry
+    is_intact: bool = True
 
 
 @dataclass(slots=True)
@@ -29,21 +50,37 @@ class _Job:
 
 
 class Commits:
-    """The writer of one open outbox for the tasks of one event loop."""
+    """The writer of one open outbox for the tasks of one event loop.
 
-    def __init__(self, outbox: Outbox) -> None:
+    A commit that takes longer than `quick_s` seconds sends the next ones to a thread. `on_kept` hears of new entries
+    as soon as they are synced, in their order, so that they need not be read from the file.
+    """
+
+    def __init__(self, outbox: Outbox, *, quick_s: float = _QUICK_S) -> None:
         self._outbox = outbox
+        self._quick_s = quick_s
+        self._typical_s = 0.0
+        self.on_kept: Callable[[Sequence[Waiting]], None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._lock = threading.Lock()
         self._waiting: list[_Job] = []
-        self._is_writing = False
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
         self._known: dict[str, Entry] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
 
     @property
     def is_writing(self) -> bool:
-        """Whether something is being committed."""
-        return self._is_writing
+        """Whether something is being committed, or about to be."""
+        return not self._is_idle.is_set()
+
+    @property
+    def _is_quick(self) -> bool:
+        return self._typical_s < self._quick_s
+
+    @property
+    def generation(self) -> int:
+        """Which file the positions are of: another one after damage."""
+        return self._outbox.generation
 
     async def submit(self, entries: Sequence[Entry]) -> tuple[Submitted, ...]:
         """Keep entries in their order, all or none of them; on return they are synced.
@@ -52,31 +89,28 @@ class Commits:
         """
         return await self._queued(_Job(self._loop.create_future(), entries=entries))
 
-    async def confirm(self, receipts: Sequence[Receipt]) -> None:
-        """Note receipts; on return they are synced. Raises StorageFailed."""
-        await self._queued(_Job(self._loop.create_future(), receipts=receipts))
+    def confirm(self, receipts: Sequence[Receipt]) -> asyncio.Future[tuple[Submitted, ...]]:
+        """Note receipts; when it is done they are synced. Brings StorageFailed."""
+        return self._queued(_Job(self._loop.create_future(), receipts=receipts))
 
     def _queued(self, job: _Job) -> asyncio.Future[tuple[Submitted, ...]]:
-        with self._lock:
-            self._waiting.append(job)
-            is_first, self._is_writing = not self._is_writing, True
-        if is_first:
-            self._thread.submit(self._write)
+        self._waiting.append(job)
+        if self._is_idle.is_set():
+            self._is_idle.clear()
+            self._loop.call_soon(self._write)  # not at once: whoever submits in the same turn shares it
         return job.done
 
     def _write(self) -> None:
-        while True:
-            with self._lock:
-                jobs, self._waiting = self._waiting, []
-                if not jobs:
-                    self._is_writing = False
-                    return
+        jobs, self._waiting = self._waiting, []
+        if self._is_quick and sum(len(job.entries) + len(job.receipts) for job in jobs) <= _MANY:
             self._commit(jobs)
-            self._loop.call_soon_threadsafe(_told, jobs)
+            self._committed(jobs)
+        else:
+            writing = self._loop.run_in_executor(self._thread, self._commit, jobs)
+            writing.add_done_callback(lambda _: self._committed(jobs))
 
     def _commit(self, jobs: list[_Job]) -> None:
-        for job in jobs:
-            self._remember(job.entries)
+        began = time.perf_counter()
         receipts = [receipt for job in jobs for receipt in job.receipts]
         try:
             answers = self._outbox.write([job.entries for job in jobs], receipts, now=datetime.now(UTC))
@@ -86,31 +120,57 @@ class Commits:
         else:
             for job, answer in zip(jobs, answers, strict=True):
                 job.answer = answer
+        self._typical_s = max(time.perf_counter() - began, self._typical_s * _FORGETS)
 
-    def _remember(self, entries: Sequence[Entry]) -> None:
-        # Before they are written: another thread reads them as soon as they are.
-        for entry in entries:
-            self._known[entry.message_id] = entry
+    def _committed(self, jobs: list[_Job]) -> None:
+        _told(jobs)
+        kept = [
+            Waiting(submitted.position, entry)
+            for job in jobs
+            for entry, submitted in zip(job.entries, job.answer, strict=False)
+            if submitted.position is not None
+        ]
+        if self.on_kept is not None:
+            self.on_kept(kept)
+        else:
+            self._remember(kept)
+        if self._waiting:
+            self._loop.call_soon(self._write)
+        else:
+            self._is_idle.set()
+
+    def _remember(self, kept: Sequence[Waiting]) -> None:
+        for each in kept:
+            self._known[each.entry.message_id] = each.entry
         while len(self._known) > _KNOWN:
             del self._known[next(iter(self._known))]
 
-    async def pending(self, limit: int, after: str) -> list[tuple[Entry, bool]]:
-        """Entries without a receipt, behind a message id, each with whether it is what was submitted.
+    async def pending(self, limit: int, after: str) -> list[Waiting]:
+        """Entries without a receipt, behind a message id, read from the file. Raises StorageFailed.
 
-        What this process has submitted is compared; for everything else the signature says it. Raises StorageFailed.
+        What this process has submitted is compared with that; for everything else the signature says what is intact.
         """
-        return await self._loop.run_in_executor(None, self._read, limit, after)
+        found = await self.brief(partial(self._outbox.placed, limit, after=after))
+        strange = [entry for _, entry in found if not self._is_known(entry)]
+        damaged = await self._loop.run_in_executor(None, _damaged, strange) if strange else ()
+        return [Waiting(position, entry, is_intact=entry not in damaged) for position, entry in found]
 
-    def _read(self, limit: int, after: str) -> list[tuple[Entry, bool]]:
-        return [(entry, self._is_intact(entry)) for entry in self._outbox.pending(limit, after=after)]
-
-    def _is_intact(self, entry: Entry) -> bool:
+    def _is_known(self, entry: Entry) -> bool:
         # An older version signed nothing that could be checked here.
-        return not entry.signed_by or self._known.pop(entry.message_id, None) == entry or is_intact(entry)
+        return not entry.signed_by or self._known.pop(entry.message_id, None) == entry
+
+    async def brief(self, look: Callable[[], _Answer]) -> _Answer:
+        """What a short look into the outbox's directory finds: at once while the disk is quick, else by a thread."""
+        return look() if self._is_quick else await asyncio.to_thread(look)
 
     async def close(self) -> None:
         """Wait for what is being written."""
+        await self._is_idle.wait()
         await asyncio.to_thread(self._thread.shutdown)
+
+
+def _damaged(entries: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in entries if not is_intact(entry)]
 
 
 def _told(jobs: list[_Job]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -28,10 +28,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The answer to a submit; not new means that the outbox has known this message id before."""
+    """The answer to a submit; not new means that the outbox has known this message id before.
+
+    `position` is where it stands in the outbox when it is new; positions rise, with gaps.
+    """
 
     message_id: str
     is_new: bool
+    position: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

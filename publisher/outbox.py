@@ -63,6 +63,7 @@ class Outbox:
     def __init__(self, path: Path, *, max_bytes: int | None = None) -> None:
         self.path = path
         self.replaced: list[Replaced] = []
+        self.generation = 0  # counts the files that this has worked on: positions are of one file
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         with self._opening():
@@ -149,6 +150,7 @@ class Outbox:
     def _reopen(self, damage: str) -> None:
         with self._opening():
             self._connection.close()
+            self.generation += 1
             is_ours, self._identity = self._is_current(), _NOWHERE  # until it is open again
             if damage and is_ours:
                 self._connection = self._begun_anew(damage)
@@ -207,7 +209,11 @@ class Outbox:
 
     def pending(self, limit: int, *, after: str = "") -> tuple[Entry, ...]:
         """The oldest entries without a receipt, in the order of submission; only those behind a message id."""
-        return tuple(Entry(*row) for row in self._rows(PENDING, after, limit))
+        return tuple(entry for _, entry in self.placed(limit, after=after))
+
+    def placed(self, limit: int, *, after: str = "") -> tuple[tuple[int, Entry], ...]:
+        """`pending`, each with its position."""
+        return tuple((int(position), Entry(*row)) for position, *row in self._rows(PENDING, after, limit))
 
     def receipt(self, message_id: str) -> Receipt | None:
         """The receipt of an entry, or None while it waits or when it is not known."""
@@ -276,7 +282,7 @@ def _inserted(
 ) -> list[tuple[Submitted, ...]]:
     # One statement for many rows: each statement hands the interpreter to other threads and waits to get it back.
     entries, at = [entry for group in groups for entry in group], _text(now)
-    new: set[str] = set()
+    new: dict[str, int] = {}
     for start in range(0, len(entries), _ROWS_AT_ONCE):
         rows = entries[start : start + _ROWS_AT_ONCE]
         values = [
@@ -284,14 +290,13 @@ def _inserted(
             for each in rows
             for value in (each.message_id, each.subject, each.payload, each.signature, each.signed_by, at)
         ]
-        new.update(row[0] for row in connection.execute(inserting(len(rows)), values).fetchall())
+        new.update(connection.execute(inserting(len(rows)), values).fetchall())
     return [tuple(_submitted(entry, new) for entry in group) for group in groups]
 
 
-def _submitted(entry: Entry, new: set[str]) -> Submitted:
-    is_new = entry.message_id in new
-    new.discard(entry.message_id)  # the same id again, in the same transaction, is known by then
-    return Submitted(entry.message_id, is_new)
+def _submitted(entry: Entry, new: dict[str, int]) -> Submitted:
+    position = new.pop(entry.message_id, None)  # the same id again, in the same transaction, is known by then
+    return Submitted(entry.message_id, position is not None, position)
 
 
 def _kept(row: Sequence[Any]) -> Kept:

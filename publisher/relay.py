@@ -20,7 +20,8 @@ from publisher.circuit import Circuit
 from publisher.commits import Commits
 from publisher.entry import Entry, Receipt
 from publisher.outbox import Outbox
-from publisher.sending import News, Sending, Ways
+from publisher.sending import Sending, Ways
+from publisher.supply import News
 from signal_contract.delivery import PubAck
 from signal_contract.edges import reached
 from signal_contract.errors import (
@@ -128,7 +129,7 @@ class Relay:
         self._has_receipt = False  # since it was connected
 
     def wake(self) -> None:
-        """Something was submitted: a drain that runs takes it along."""
+        """Something was submitted past `commits`: a drain that runs reads it from the outbox."""
         self._news.submitted()
 
     async def drain(self, *, timeout_s: float) -> Drained:
@@ -167,7 +168,7 @@ class Relay:
         if self._signer is None:
             return None
         try:
-            self._signing = await asyncio.to_thread(self._signer)
+            self._signing = await self._commits.brief(self._signer)
         except CatalystError as error:
             return error
         return None

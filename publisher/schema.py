@@ -53,15 +53,15 @@ STORED = (
 
 # Behind a message id that is not known (any more): from the beginning.
 PENDING = (
-    f"SELECT {ENTRY} FROM outbox WHERE state = 'pending' AND position >"  # noqa: S608
+    f"SELECT position, {ENTRY} FROM outbox WHERE state = 'pending' AND position >"  # noqa: S608
     " ifnull((SELECT position FROM outbox WHERE message_id = ?), 0) ORDER BY position LIMIT ?"
 )
 
 
 def inserting(rows: int) -> str:
-    """The statement that keeps so many entries and returns the message ids of those that were not known."""
+    """The statement that keeps so many entries and returns message id and position of those that were not known."""
     values = ", ".join(["(?, ?, ?, ?, ?, ?)"] * rows)
     return (
         f"INSERT INTO outbox ({ENTRY}, submitted_at) VALUES {values}"  # noqa: S608
-        " ON CONFLICT (message_id) DO NOTHING RETURNING message_id"
+        " ON CONFLICT (message_id) DO NOTHING RETURNING message_id, position"
     )

@@ -15,14 +15,16 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from publisher.commits import Commits
+from publisher.commits import Commits, Waiting
 from publisher.entry import Entry, Receipt
+from publisher.supply import News, Supply
 from signal_contract.delivery import PubAck
 from signal_contract.edges import reached
 from signal_contract.errors import CatalystError, StorageFailed
 
-_READ_AT_ONCE = 256
 # For so long a drain goes on for what is submitted meanwhile; it holds the relay's lock, which others want too.
 _DRAIN_S = 1.0
 _COMMIT_S = 0.02
@@ -41,40 +43,18 @@ class Ways:
     told: Callable[[Receipt], None]
 
 
-class News:
-    """What a drain that waits is woken by; `has_signals` says that something was submitted."""
-
-    def __init__(self) -> None:
-        self.has_signals = False
-        self._event = asyncio.Event()
-
-    def submitted(self) -> None:
-        """Something waits in the outbox that was not there before."""
-        self.has_signals = True
-        self._event.set()
-
-    def stirred(self, _: object) -> None:
-        """The oldest on its way has its answer, or what was read is there."""
-        self._event.set()
-
-    async def wait(self) -> None:
-        """Wait for either."""
-        await self._event.wait()
-        self._event.clear()
-
-
 class Sending:
     """Sends what waits; `receipts` are those on disk, in order."""
 
     def __init__(self, commits: Commits, ways: Ways, news: News) -> None:
         self._commits, self._ways, self._news = commits, ways, news
         self.receipts: list[Receipt] = []
-        self._queue: deque[tuple[Entry, bool]] = deque()
-        self._flight: deque[tuple[Entry, asyncio.Future[PubAck]]] = deque()
+        self._supply = Supply(commits, news)
+        self._queue = self._supply.queue
+        self._flight: deque[tuple[Waiting, asyncio.Future[PubAck]]] = deque()
         self._acked: list[Receipt] = []
-        self._reading: asyncio.Task[list[tuple[Entry, bool]]] | None = None
-        self._confirming: asyncio.Task[None] | None = None
-        self._last = ""  # the message id of the last one read
+        self._confirming: set[asyncio.Future[Any]] = set()
+        self._failure: BaseException | None = None  # of a commit
         self._clock = asyncio.get_running_loop().time
         self._until = self._clock() + _DRAIN_S
         self._careful = 0  # so many are to be sent one at a time
@@ -88,40 +68,28 @@ class Sending:
             failure, damaged = await self._all()
             await self._confirmed()
         finally:
+            self._supply.close()
             self._forget_flight()
-            if self._reading is not None:
-                self._reading.cancel()
-            if self._confirming is not None:
-                await asyncio.wait([self._confirming])
-                self._confirming.exception()  # raised already, or worth less than what ends this
+            self._confirm()
+            if self._confirming:  # a failure was raised already, or is worth less than what ends this
+                await asyncio.wait(self._confirming)
         return failure, damaged
 
     async def _all(self) -> tuple[CatalystError | None, Entry | None]:
         while True:
-            await self._read()
+            await self._supply.fill(is_busy=bool(self._queue or self._flight))
             if not self._queue and not self._flight:
                 if await self._more_comes():
                     continue
                 return None, None
-            if not self._flight and not self._queue[0][1]:
-                return None, self._queue[0][0]
+            if not self._flight and not self._queue[0].is_intact:
+                return None, self._queue[0].entry
             failure = await self._one_at_a_time() if self._careful else await self._in_a_window()
             if failure is not None:
                 return failure, None
-
-    async def _read(self) -> None:
-        """Read on when the queue is empty; while some are on their way, that goes on beside them."""
-        if self._reading is None and not self._queue and (not self._flight or self._news.has_signals):
-            self._news.has_signals = False
-            self._reading = asyncio.create_task(self._commits.pending(_READ_AT_ONCE, self._last), name="relay-read")
-            self._reading.add_done_callback(self._news.stirred)
-        if self._reading is None or ((self._queue or self._flight) and not self._reading.done()):
-            return
-        reading, self._reading = self._reading, None
-        found = await reading
-        if found:
-            self._last = found[-1][0].message_id
-        self._queue.extend(found)
+            if self._failure is not None:
+                raise self._failure
+            self._confirm()
 
     async def _more_comes(self) -> bool:
         """Whether this process is submitting more right now: then a new drain would begin at once."""
@@ -129,15 +97,15 @@ class Sending:
         await asyncio.sleep(0)  # whoever waited for a receipt goes on
         if self._clock() >= self._until:
             return False
-        if self._commits.is_writing and not self._news.has_signals:
+        if self._commits.is_writing and not self._supply.has_more:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_COMMIT_S):
                     await self._news.wait()
             return True
-        return self._news.has_signals
+        return self._supply.has_more
 
     async def _one_at_a_time(self) -> CatalystError | None:
-        entry = self._queue[0][0]
+        entry = self._queue[0].entry
         answer = await self._ways.deliver(entry)
         if isinstance(answer, CatalystError):
             return answer
@@ -152,10 +120,10 @@ class Sending:
             self._careful = 1
             return None
         try:
-            while self._queue and self._queue[0][1] and len(self._flight) < width:
-                entry = self._queue[0][0]
-                behind = self._flight[-1][0].message_id if self._flight else ""
-                self._flight.append((entry, await self._ways.send(entry, behind)))
+            while self._queue and self._queue[0].is_intact and len(self._flight) < width:
+                entry = self._queue[0].entry
+                behind = self._flight[-1][0].entry.message_id if self._flight else ""
+                self._flight.append((self._queue[0], await self._ways.send(entry, behind)))
                 self._queue.popleft()
             await self._oldest_answered()
         except StorageFailed:  # of the receipts: nothing that sending again would cure
@@ -167,28 +135,22 @@ class Sending:
     async def _oldest_answered(self) -> None:
         """Take the answers that are in, in order; when there is none wait for one, or for something to send."""
         oldest = self._flight[0][1]
-        if not oldest.done() and not self._can_read:
+        if not oldest.done() and not self._supply.has_more:
             oldest.add_done_callback(self._news.stirred)
-            while not oldest.done() and not self._can_read:
+            while not oldest.done() and not self._supply.has_more:
                 await self._news.wait()
             oldest.remove_done_callback(self._news.stirred)
         while self._flight and self._flight[0][1].done():
-            entry, answer = self._flight[0]
+            waiting, answer = self._flight[0]
             ack = answer.result()
             self._flight.popleft()
             reached("relay.sent")
-            self._note(entry, ack)
-
-    @property
-    def _can_read(self) -> bool:
-        if self._reading is not None:
-            return self._reading.done()
-        return self._news.has_signals and not self._queue
+            self._note(waiting.entry, ack)
 
     def _turn_back(self) -> None:
         # An answer that comes yet is of no use: the next attempt gets it again, as a duplicate.
         self._careful = max(1, len(self._flight))
-        self._queue.extendleft([(entry, True) for entry, _ in reversed(self._flight)])
+        self._queue.extendleft([waiting for waiting, _ in reversed(self._flight)])
         self._forget_flight()
 
     def _forget_flight(self) -> None:
@@ -198,22 +160,30 @@ class Sending:
 
     def _note(self, entry: Entry, ack: PubAck) -> None:
         self._acked.append(Receipt(entry.message_id, ack.sequence, ack.is_duplicate))
-        if self._confirming is not None and self._confirming.done():
-            self._confirming.result()
-            self._confirming = None
-        if self._confirming is None:
-            self._confirming = asyncio.create_task(self._confirm(), name="relay-confirm")
 
-    async def _confirm(self) -> None:
-        # One commit for all receipts that came during the last one. What is sent again for want of it is a duplicate.
-        while self._acked:
+    def _confirm(self) -> None:
+        """Commit the receipts that are in. What is sent again for want of one is a duplicate."""
+        if self._acked:
             receipts, self._acked = self._acked, []
-            await self._commits.confirm(receipts)
-            for each in receipts:
-                reached("relay.confirmed")
-                self.receipts.append(each)
-                self._ways.told(each)
+            confirming = self._commits.confirm(receipts)
+            self._confirming.add(confirming)
+            confirming.add_done_callback(partial(self._on_disk, receipts))
+
+    def _on_disk(self, receipts: list[Receipt], confirming: asyncio.Future[Any]) -> None:
+        self._confirming.discard(confirming)
+        if confirming.cancelled():
+            return
+        self._failure = self._failure or confirming.exception()
+        if self._failure is not None:
+            return
+        for each in receipts:
+            reached("relay.confirmed")
+            self.receipts.append(each)
+            self._ways.told(each)
 
     async def _confirmed(self) -> None:
-        if self._confirming is not None:
-            await self._confirming
+        self._confirm()
+        while self._confirming:
+            await asyncio.wait(self._confirming)
+        if self._failure is not None:
+            raise self._failure

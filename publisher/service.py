@@ -248,8 +248,12 @@ class SignalPublisher:
         entries = [entry_from(signal, self._settings.signer) for signal in signals]
         submitted = outbox.submit_many(entries, now=datetime.now(UTC))
         if self._loop is not None and self._background is not None:
-            self._loop.call_soon_threadsafe(self._background.wake)
+            self._loop.call_soon_threadsafe(self._kept)
         return submitted
+
+    def _kept(self) -> None:
+        self._opened[1].wake()
+        self._running.wake()
 
     def reading(self, found: Scored, *, classifier_version: str = "unknown") -> Reading:
         """What would become of an item by the operator's rules; sends and keeps nothing, never raises."""

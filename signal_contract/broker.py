@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import ParseResult
 
@@ -102,12 +103,43 @@ class TlsTransport(TcpTransport):
 
 
 class Client(NatsClient):
-    """nats-py's client with two corrections: it dials only what it was told, and the transports are ours."""
+    """nats-py's client, corrected: it dials only what it was told, and the transports are ours.
+
+    `shortcuts` are called with subject, data and headers of a subscription's messages (by its number) as they are
+    parsed; nats-py would put each in a queue and wake a task for it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.context: ssl.SSLContext | None = None
         self.tls_name: str | None = None
+        self.shortcuts: dict[int, Callable[[str, bytes, bytes], None]] = {}
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        shortcut = self.shortcuts.get(sid)
+        if shortcut is None:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        else:
+            shortcut(bytes(subject).decode(), data, headers or b"")
+
+    async def _send_publish(
+        self, subject: str, reply: str, payload: bytes, payload_size: int, headers: dict[str, Any] | None
+    ) -> None:
+        # In one piece: nats-py's five passes over each header are a third of a publish. It still gets what is odd.
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()]) if headers else ""
+        is_odd = lines.count("\n") != len(headers or "x") or lines.count("\r") != len(headers or "x")
+        if is_odd or not subject:
+            await super()._send_publish(subject, reply, payload, payload_size, headers)
+            return
+        block = f"NATS/1.0\r\n{lines}\r\n".encode()
+        size = len(block)
+        await self._send_command(
+            b"%b%b%b\r\n" % (f"HPUB {subject} {reply} {size} {size + payload_size}\r\n".encode(), block, payload)
+        )
+        self.stats["out_msgs"] += 1
+        self.stats["out_bytes"] += payload_size
+        if self._flush_queue is not None and self._flush_queue.empty():
+            await self._flush_pending()
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         # nats-py would add these to the addresses it reconnects to, in clear text where it came by wss://.

@@ -25,7 +25,7 @@ def signal_id_from(news_id: str, ticker: str, action: Action) -> SignalId:
 
 def encode(signal: Signal) -> bytes:
     """Canonical JSON in field order, UTF-8."""
-    return orjson.dumps(signal.model_dump(mode="json"))
+    return signal.model_dump_json().encode()
 
 
 def decode(payload: bytes) -> Signal:

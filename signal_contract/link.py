@@ -323,6 +323,21 @@ class Link:
         except nats.errors.Error as error:
             raise mapped(error) from error
 
+    async def listen(self, subject: str, handler: Callable[[str, bytes, bytes], None]) -> None:
+        """Call `handler` with subject, data and raw headers of each message as it arrives, until the link is closed.
+
+        For many small answers. It must be quick, and must not raise.
+        """
+
+        async def never(_: NatsMessage) -> None:
+            """Its shortcut takes all."""
+
+        try:
+            subscription = await self._nats.subscribe(subject, cb=never)
+        except nats.errors.Error as error:
+            raise mapped(error) from error
+        self._nats.shortcuts[subscription._id] = handler
+
     async def flush(self, timeout_s: float = 5.0) -> None:
         """Wait until the server has seen all that was sent."""
         try:

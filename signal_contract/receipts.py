@@ -7,13 +7,14 @@ time-out of its own. Knows no NATS client.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, Protocol
 
 import orjson
 
-from signal_contract.delivery import Delivery, PubAck
+from signal_contract.delivery import PubAck
 from signal_contract.errors import (
     BrokerRefused,
     CatalystError,
@@ -24,7 +25,7 @@ from signal_contract.errors import (
     StreamMissing,
 )
 
-_NO_RESPONDERS = "503"
+_NO_RESPONDERS = b"NATS/1.0 503"
 # JetStream API err_code → our class (nats-server's errors.json is the source).
 _API_ERRORS: dict[int, type[LinkError]] = {10059: StreamMissing, 10014: DurableMissing}
 
@@ -38,7 +39,17 @@ class Carrier(Protocol):
         self, subject: str, data: bytes = ..., *, reply: str = ..., headers: Mapping[str, str] | None = ...
     ) -> None: ...
 
-    async def subscribe(self, subject: str, handler: Callable[[Delivery], Awaitable[None]]) -> Any: ...
+    async def listen(self, subject: str, handler: Callable[[str, bytes, bytes], None]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """A publish that has no receipt yet; `until` on the event loop's clock."""
+
+    subject: str
+    receipt: asyncio.Future[PubAck]
+    timeout_s: float
+    until: float
 
 
 class Receipts:
@@ -50,7 +61,8 @@ class Receipts:
         self._inbox = ""
         self._numbers = count(1)
         self._opening = asyncio.Lock()
-        self._awaited: dict[str, tuple[str, asyncio.Future[PubAck], asyncio.TimerHandle]] = {}
+        self._awaited: dict[str, _Awaited] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
     async def send(
         self, subject: str, data: bytes, headers: Mapping[str, str], timeout_s: float
@@ -59,52 +71,66 @@ class Receipts:
         if not self._inbox:
             await self._open()
         number = str(next(self._numbers))
-        receipt: asyncio.Future[PubAck] = self._loop.create_future()
-        late = RequestTimedOut(f"no answer to {subject} within {timeout_s:g} s")
-        timer = self._loop.call_later(timeout_s, self._fail, number, late)
-        self._awaited[number] = (subject, receipt, timer)
+        awaited = _Awaited(subject, self._loop.create_future(), timeout_s, self._loop.time() + timeout_s)
+        self._awaited[number] = awaited
+        if self._timer is None or self._timer.when() > awaited.until:
+            self._look_at(awaited.until)
         try:
             await self._carrier.publish(subject, data, reply=f"{self._inbox}.{number}", headers=headers)
         except BaseException:
-            timer.cancel()
             self._awaited.pop(number, None)
             raise
-        return receipt
+        return awaited.receipt
+
+    def _look(self) -> None:
+        """Fail what is late; look again when the next one will be. A timer for each would cost more than it does."""
+        now = self._loop.time()
+        for number, awaited in list(self._awaited.items()):
+            if awaited.until <= now:
+                late = RequestTimedOut(f"no answer to {awaited.subject} within {awaited.timeout_s:g} s")
+                self._fail(number, late)
+        nearest = min((each.until for each in self._awaited.values()), default=None)
+        self._timer = None
+        if nearest is not None:
+            self._look_at(nearest)
+
+    def _look_at(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._look)
 
     async def _open(self) -> None:
         async with self._opening:
             if not self._inbox:
                 inbox = self._carrier.new_inbox()
-                await self._carrier.subscribe(f"{inbox}.*", self._answered)
+                await self._carrier.listen(f"{inbox}.*", self._answered)
                 self._inbox = inbox
 
-    async def _answered(self, answer: Delivery) -> None:
-        number = answer.subject.rpartition(".")[2]
+    def _answered(self, subject: str, data: bytes, headers: bytes) -> None:
+        number = subject.rpartition(".")[2]
         if number not in self._awaited:
             return
         try:
-            if answer.status == _NO_RESPONDERS:
-                raise StreamMissing(f"no stream takes {self._awaited[number][0]}")
-            ack = receipt_from(answer.data)
+            if headers.startswith(_NO_RESPONDERS):
+                raise StreamMissing(f"no stream takes {self._awaited[number].subject}")
+            ack = receipt_from(data)
         except CatalystError as error:
             self._fail(number, error)
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
             self._fail(number, BrokerRefused("the server's answer is no receipt"))
         else:
-            _, receipt, timer = self._awaited.pop(number)
-            timer.cancel()
+            receipt = self._awaited.pop(number).receipt
             if not receipt.done():
                 receipt.set_result(ack)
 
     def deny(self, subject: str) -> None:
         """The server denies publishing to `subject` (in lower case): nothing of it will be answered."""
-        for number, (sent_to, _, _) in list(self._awaited.items()):
-            if sent_to.lower() == subject:
+        for number, awaited in list(self._awaited.items()):
+            if awaited.subject.lower() == subject:
                 self._fail(number, Denied(f"the server denies these credentials {subject}"))
 
     def _fail(self, number: str, error: CatalystError) -> None:
-        _, receipt, timer = self._awaited.pop(number)
-        timer.cancel()
+        receipt = self._awaited.pop(number).receipt
         if not receipt.done():
             receipt.set_exception(error)
 

@@ -71,8 +71,8 @@ async def _round(settings: PublisherSettings, count: int, label: str) -> Round:
             measured.append(Measured(name, {"per_s": await contender(settings, made, window)}, f"window={window}"))
     drained = await _backlog(settings, signals(f"{label}-backlog", count))
     async with SignalPublisher(settings, background=True) as publisher:
-        spaced = await _submits(publisher, signals(f"{label}-spaced", count // 4), _SPACED_S)
-        in_a_row = await _submits(publisher, signals(f"{label}-row", count // 4), 0)
+        spaced = spread(await submit_times(publisher, signals(f"{label}-spaced", count // 4), _SPACED_S))
+        in_a_row = spread(await submit_times(publisher, signals(f"{label}-row", count // 4), 0))
     return [
         *measured,
         Measured(OURS, {"per_s": drained}, "backlog"),
@@ -164,12 +164,12 @@ async def _backlog(settings: PublisherSettings, made: Sequence[Signal]) -> float
         return len(made) / (time.perf_counter() - started)
 
 
-async def _submits(publisher: SignalPublisher, made: Sequence[Signal], pause_s: float) -> dict[str, float]:
-    """p50 and p99 of `submit()` alone; the next one comes `pause_s` after it, while the background sends."""
+async def submit_times(publisher: SignalPublisher, made: Sequence[Signal], pause_s: float) -> list[float]:
+    """Milliseconds of each `submit()` alone; the next one comes `pause_s` after it, while the background sends."""
     times = []
     for signal in made:
         started = time.perf_counter()
         await publisher.submit(signal)
         times.append((time.perf_counter() - started) * 1e3)
         await asyncio.sleep(pause_s)
-    return spread(times)
+    return times

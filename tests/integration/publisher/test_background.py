@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from published import last_sequence, settings_of, signals
 
 from publisher.background import SLOW_PAUSE_S, StateChange, needs_operator, pause_from
 from publisher.circuit import CircuitState
 from publisher.entry import entry_from
-from publisher.intake.outcome import Draft
-from publisher.intake.record import Intake
 from publisher.outbox import Outbox
 from publisher.pulse import Pulse
 from publisher.service import SignalPublisher
-from publisher.settings import PublisherSettings, read_settings
+from publisher.settings import PublisherSettings
 from signal_contract.delivery import Delivery
 from signal_contract.errors import (
     AlreadyRunning,
@@ -36,30 +35,7 @@ from signal_contract.errors import (
     TlsFailed,
 )
 from signal_contract.heartbeat import ClassifierState, Heartbeat, OutboxState, read_heartbeat
-from signal_contract.model import ClassifierMode, Signal
-from signal_contract.resources import resource_path
-
-
-def signals(count: int) -> list[Signal]:
-    """Different valid signals, in a known order."""
-    line = resource_path("config/samples/catalyst_bot_signals.jsonl").read_bytes().splitlines()[0]
-    made = []
-    for number in range(count):
-        record = json.loads(line)
-        record["news_item"]["id"] = f"item-{number}"
-        outcome = Intake(datetime.now(UTC)).outcome(json.dumps(record).encode())
-        assert isinstance(outcome, Draft)
-        made.append(outcome.signal)
-    return made
-
-
-def settings_of(operator: Any) -> PublisherSettings:
-    return read_settings(operator.data, now=datetime.now(UTC))
-
-
-async def last_sequence(operator: Any) -> int:
-    link = await operator.admin_link()
-    return int((await link.api("$JS.API.STREAM.INFO.SIGNALS"))["state"]["last_seq"])
+from signal_contract.model import ClassifierMode
 
 
 class Heard:

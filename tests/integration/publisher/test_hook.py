@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from published import last_sequence, settings_of
 
 from publisher.classifier import CLASSIFIER_FILE, write_classifier
 from publisher.intake.catalyst_bot import install, runner_module
@@ -23,7 +24,7 @@ from publisher.intake.record import Intake
 from publisher.outbox import Outbox
 from publisher.rails import held_signals, locked
 from publisher.service import SignalPublisher
-from publisher.settings import PublisherSettings, read_settings
+from publisher.settings import PublisherSettings
 from signal_contract.codec import decode
 from signal_contract.delivery import Delivery
 from signal_contract.errors import ConfigInvalid
@@ -42,10 +43,6 @@ def _bot(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     yield runner_module()
     for name in [each for each in sys.modules if each.partition(".")[0] == "catalyst_bot"]:
         del sys.modules[name]
-
-
-def settings_of(operator: Any) -> PublisherSettings:
-    return read_settings(operator.data, now=datetime.now(UTC))
 
 
 def record(news_id: str = "news") -> dict[str, Any]:
@@ -72,11 +69,6 @@ async def stored(operator: Any) -> list[str]:
     with Outbox.open(settings.outbox) as outbox:
         kept = [each for each in outbox.latest(since=datetime(2020, 1, 1, tzinfo=UTC), limit=10_000) if each.sequence]
     return [decode(each.entry.payload).news.id for each in sorted(kept, key=lambda each: each.sequence or 0)]
-
-
-async def last_sequence(operator: Any) -> int:
-    link = await operator.admin_link()
-    return int((await link.api("$JS.API.STREAM.INFO.SIGNALS"))["state"]["last_seq"])
 
 
 async def test_forty_alerts_of_one_cycle_arrive_in_their_order(operator: Any, bot: ModuleType) -> None:

@@ -3,63 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from published import header, payload, settings_of, signals, stored, stored_ids
 
 from publisher.circuit import CircuitState
 from publisher.entry import Entry
-from publisher.intake.outcome import Draft
-from publisher.intake.record import Intake
 from publisher.outbox import Outbox
 from publisher.service import SignalPublisher, entry_from
-from publisher.settings import PublisherSettings, read_settings
 from signal_contract.codec import decode
 from signal_contract.errors import Denied, ServerUnreachable, StreamMissing
-from signal_contract.link import Link
-from signal_contract.model import Signal
-from signal_contract.resources import resource_path
-
-
-def signals(count: int) -> list[Signal]:
-    """Different valid signals, in a known order."""
-    line = resource_path("config/samples/catalyst_bot_signals.jsonl").read_bytes().splitlines()[0]
-    made = []
-    for number in range(count):
-        record = json.loads(line)
-        record["news_item"]["id"] = f"item-{number}"
-        outcome = Intake(datetime.now(UTC)).outcome(json.dumps(record).encode())
-        assert isinstance(outcome, Draft)
-        made.append(outcome.signal)
-    return made
-
-
-def settings_of(operator: Any) -> PublisherSettings:
-    return read_settings(operator.data, now=datetime.now(UTC))
-
-
-async def stored(link: Link) -> list[dict[str, Any]]:
-    """Every message of the stream, in order: subject, data, headers (the admin may read single messages)."""
-    info = await link.api("$JS.API.STREAM.INFO.SIGNALS")
-    first, last = info["state"]["first_seq"], info["state"]["last_seq"]
-    numbers = range(first, last + 1) if info["state"]["messages"] else range(0)
-    return [(await link.api("$JS.API.STREAM.MSG.GET.SIGNALS", {"seq": n}))["message"] for n in numbers]
-
-
-def payload(message: dict[str, Any]) -> bytes:
-    return base64.b64decode(message["data"])
-
-
-def header(message: dict[str, Any], name: str) -> str | None:
-    lines = base64.b64decode(message["hdrs"]).decode().splitlines()
-    return next((line.split(": ", 1)[1] for line in lines if line.lower().startswith(name.lower() + ": ")), None)
-
-
-async def ids_in_stream(operator: Any) -> list[str]:
-    return [decode(payload(each)).message_id for each in await stored(await operator.admin_link())]
 
 
 async def test_signals_are_stored_once_in_order_and_signed(operator: Any) -> None:
@@ -69,7 +25,7 @@ async def test_signals_are_stored_once_in_order_and_signed(operator: Any) -> Non
         drained = await publisher.flush(10)
         assert publisher.state is CircuitState.UP
     assert (drained.waiting, drained.failure) == (0, None)
-    messages = await stored(await operator.admin_link())
+    messages = await stored(operator)
     assert [decode(payload(each)) for each in messages] == made
     assert [each.sequence for each in drained.receipts] == [each["seq"] for each in messages]
     for message in messages:
@@ -94,7 +50,7 @@ async def test_publishing_again_adds_nothing(operator: Any) -> None:
         again = await publisher.submit_many(made)
         assert (await publisher.flush(10)).receipts == ()
     assert [each.is_new for each in again] == [False, False, False]
-    assert await ids_in_stream(operator) == [each.message_id for each in made]
+    assert await stored_ids(operator) == [each.message_id for each in made]
 
 
 async def test_lost_outbox_does_not_double_what_the_stream_holds(operator: Any) -> None:
@@ -108,7 +64,7 @@ async def test_lost_outbox_does_not_double_what_the_stream_holds(operator: Any) 
         await publisher.submit_many(made)
         drained = await publisher.flush(10)
     assert [each.is_duplicate for each in drained.receipts] == [True, True, True]
-    assert await ids_in_stream(operator) == [each.message_id for each in made]
+    assert await stored_ids(operator) == [each.message_id for each in made]
 
 
 async def test_restart_in_the_middle_loses_and_doubles_nothing(operator: Any) -> None:
@@ -125,7 +81,7 @@ async def test_restart_in_the_middle_loses_and_doubles_nothing(operator: Any) ->
         drained = await publisher.flush(30)
     assert killed.is_set()
     assert (drained.failure, drained.waiting) == (None, 0)
-    assert await ids_in_stream(operator) == [each.message_id for each in made]
+    assert await stored_ids(operator) == [each.message_id for each in made]
 
 
 async def test_server_away_keeps_everything_for_the_next_flush(operator: Any) -> None:
@@ -170,7 +126,7 @@ async def test_two_publishers_share_one_outbox(operator: Any) -> None:
         await asyncio.gather(one.submit_many(made[:30]), other.submit_many(made[30:]))
         results = await asyncio.gather(one.flush(20), other.flush(20))
     assert [each.failure for each in results] == [None, None]
-    ids = await ids_in_stream(operator)
+    ids = await stored_ids(operator)
     assert sorted(ids) == sorted(each.message_id for each in made)
 
 

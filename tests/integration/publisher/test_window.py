@@ -3,57 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from published import settings_of, signals, stored_ids
 
-from publisher.intake.outcome import Draft
-from publisher.intake.record import Intake
 from publisher.service import SignalPublisher, entry_from
-from publisher.settings import PublisherSettings, read_settings
+from publisher.settings import PublisherSettings
 from signal_contract.delivery import PubAck
 from signal_contract.errors import BrokerRefused, RequestTimedOut
 from signal_contract.link import Link, opened
-from signal_contract.model import Signal
-from signal_contract.resources import resource_path
 from signal_contract.signing import MESSAGE_ID_HEADER, SIGNATURE_HEADER
 
 _COUNT = 150
 BEHIND = "Nats-Expected-Last-Msg-Id"
-
-
-def signals(count: int) -> list[Signal]:
-    """Different valid signals, in a known order."""
-    line = resource_path("config/samples/catalyst_bot_signals.jsonl").read_bytes().splitlines()[0]
-    made = []
-    for number in range(count):
-        record = json.loads(line)
-        record["news_item"]["id"] = f"item-{number}"
-        outcome = Intake(datetime.now(UTC)).outcome(json.dumps(record).encode())
-        assert isinstance(outcome, Draft)
-        made.append(outcome.signal)
-    return made
-
-
-def settings_of(operator: Any) -> PublisherSettings:
-    return read_settings(operator.data, now=datetime.now(UTC))
-
-
-async def stored_ids(operator: Any, *, subject: str = "signals.") -> list[str]:
-    """The message ids in the stream, in its order."""
-    link = await operator.admin_link()
-    state = (await link.api("$JS.API.STREAM.INFO.SIGNALS"))["state"]
-    found = []
-    for number in range(state["first_seq"], state["last_seq"] + 1):
-        message = (await link.api("$JS.API.STREAM.MSG.GET.SIGNALS", {"seq": number}))["message"]
-        lines = base64.b64decode(message["hdrs"]).decode().splitlines()
-        if message["subject"].startswith(subject):
-            found += [line.split(": ", 1)[1] for line in lines if line.startswith(f"{MESSAGE_ID_HEADER}: ")]
-    return found
 
 
 class Lossy:

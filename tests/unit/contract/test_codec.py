@@ -70,6 +70,7 @@ def test_encode_and_decode_are_inverse_and_canonical(signal):
     wire = encode(signal)
     assert decode(wire) == signal
     assert encode(decode(wire)) == wire
+    assert wire == json.dumps(signal.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 @given(st.binary(max_size=300))
