@@ -16,7 +16,7 @@ from signal_contract.feedback import Feedback
 from subscriber_agent.journal import approvals, flattening, loosened
 from subscriber_agent.journal.account import AccountWriter
 from subscriber_agent.journal.arrivals import NEW, record_one, unpark_one
-from subscriber_agent.journal.chained import append
+from subscriber_agent.journal.chained import append, append_all
 from subscriber_agent.journal.controls import set_latch
 from subscriber_agent.journal.database import Database
 from subscriber_agent.journal.linkage import write_link, write_progress
@@ -37,6 +37,7 @@ from subscriber_agent.risk.codes import Code
 from subscriber_agent.risk.decision import Decision, OrderPlan, Verdict
 
 JOURNAL_FILE = "journal.sqlite"
+_MARK_DECIDED = "UPDATE signals SET is_decided = 1 WHERE signal_id = ? AND revision = ?"
 
 
 class Journal(AccountWriter, JournalReader):
@@ -106,6 +107,19 @@ class Journal(AccountWriter, JournalReader):
             reached("decision.uncommitted")
         return written
 
+    def write_decisions(self, decisions: Sequence[tuple[Decision, int]], config_hash: str) -> list[bool]:
+        """Write decisions that lead to no order, each with its signal's stream sequence, as `write_decision` does each.
+
+        At most one on each revision; False at the place of each that was decided before.
+        """
+        made = [_row(each, config_hash, each.as_dict()) for each, _ in decisions]
+        with self._db.transaction():
+            written = append_all(self._db, made, [stream_seq for _, stream_seq in decisions])
+            self._db.run_all(_MARK_DECIDED, [(each.signal_id, each.revision) for each, _ in decisions])
+            for _ in range(sum(written)):
+                reached("decision.uncommitted")
+        return written
+
     def mark_handled(self, signal_id: str, revision: int, at: datetime, note: str) -> bool:
         """Note that the friend's own program took a signal: a decision NOTED, HANDLED_ELSEWHERE, with his `note`.
 
@@ -124,23 +138,8 @@ class Journal(AccountWriter, JournalReader):
         stream_seq: int | None = None,
     ) -> bool:
         """Add a decision to the chain, and mark its signal as decided."""
-        written = append(
-            self._db,
-            signal_id=decision.signal_id,
-            revision=decision.revision,
-            verdict=decision.verdict.value,
-            code=None if decision.code is None else decision.code.value,
-            body=orjson.dumps(body),
-            config_hash=config_hash,
-            decided_at=instant_to_text(decision.decided_at),
-            attempt=attempt,
-            stream_seq=stream_seq,
-        )
-        self._db.run(
-            "UPDATE signals SET is_decided = 1 WHERE signal_id = ? AND revision = ?",
-            decision.signal_id,
-            decision.revision,
-        )
+        written = append(self._db, _row(decision, config_hash, body, attempt), stream_seq)
+        self._db.run(_MARK_DECIDED, decision.signal_id, decision.revision)
         return written
 
     # The friend's word ------------------------------------------------------------------------------------------
@@ -252,3 +251,17 @@ class Journal(AccountWriter, JournalReader):
         operator's words. The log of decisions still verifies. `dry_run` only counts.
         """
         return prune(self._db, before=before, first_sequence=stream_first_sequence, dry_run=dry_run)
+
+
+def _row(decision: Decision, config_hash: str, body: Mapping[str, Any], attempt: int = 1) -> dict[str, Any]:
+    """A decision as the log's columns hold it, without its place in the chain."""
+    return {
+        "signal_id": decision.signal_id,
+        "revision": decision.revision,
+        "verdict": decision.verdict.value,
+        "code": None if decision.code is None else decision.code.value,
+        "body": orjson.dumps(body),
+        "config_hash": config_hash,
+        "decided_at": instant_to_text(decision.decided_at),
+        "attempt": attempt,
+    }

@@ -260,12 +260,12 @@ async def test_what_takes_no_word_is_decided_together_and_the_engine_is_not_aske
     assert in_order(watched.journal) == list(range(1, 41))
 
 
-async def test_a_long_night_takes_two_commits_for_each_hundred_signals(watched):
-    watched.receive(*[stale(f"T{number}") for number in range(250)])
+async def test_a_long_night_takes_two_commits_for_each_256_signals(watched):
+    watched.receive(*[stale(f"T{number}") for number in range(600)])
     before = watched.journal.commits
-    assert await watched.settled() == ["STALE"] * 250
+    assert await watched.settled() == ["STALE"] * 600
     assert watched.journal.commits - before == 6
-    assert in_order(watched.journal) == list(range(1, 251))
+    assert in_order(watched.journal) == list(range(1, 601))
 
 
 async def test_each_signal_is_reported_to_the_operator_as_if_the_engine_had_been_asked(journal, watched, tmp_path):
@@ -407,27 +407,27 @@ async def _collect(desk, found):
 
 
 class Stubborn(Journal):
-    """A journal whose `at`th decision waits for `go`, and fails when `trouble` is set."""
+    """A journal whose `at`th write of decisions waits for `go`, and fails when `trouble` is set."""
 
     def lay(self, at, trouble=None):
         self.left, self.trouble = at, trouble
         self.is_there, self.go = threading.Event(), threading.Event()
 
-    def write_decision(self, *arguments, **more):
+    def write_decisions(self, *arguments, **more):
         self.left -= 1
         if self.left == 0:
             self.is_there.set()
             assert self.go.wait(20)
             if self.trouble is not None:
                 raise self.trouble
-        return super().write_decision(*arguments, **more)
+        return super().write_decisions(*arguments, **more)
 
 
 async def test_what_is_on_disk_is_told_though_the_rest_of_the_batch_could_not_be_written(path):
     with Stubborn.open(path) as journal:
         watched, found = Watched(journal, Paper()), []
         watched.receive(*[stale(f"T{number}") for number in range(20)])
-        journal.lay(5, StorageFailed("no space left"))
+        journal.lay(2, StorageFailed("no space left"))
         journal.go.set()
         with pytest.raises(StorageFailed):
             await _collect(watched.desk, found)
@@ -439,7 +439,7 @@ async def test_what_the_thread_writes_while_settling_is_cancelled_is_told(path, 
     with Stubborn.open(path) as journal, closing(Disk.threaded()) as disk:
         desk, found = Desk(a_config(path.parent), journal, Paper(), Clock(), user="alice", disk=disk), []
         journal.record([an_arrival(seq, stale(f"T{seq}")) for seq in range(1, 41)])
-        journal.lay(20)
+        journal.lay(2)
         settling = asyncio.create_task(_collect(desk, found))
         await until(journal.is_there.is_set, what="the thread is in the middle of it")
         settling.cancel()
@@ -492,9 +492,9 @@ async def test_shares_of_the_friends_own_are_not_closed_and_their_broker_is_not_
 
 
 async def test_a_halt_that_comes_between_two_batches_counts_for_the_second(watched):
-    watched.receive(*[watch(f"T{number}") for number in range(100)], a_close(ticker="GONE"))
+    watched.receive(*[watch(f"T{number}") for number in range(256)], a_close(ticker="GONE"))
     labels = []
     async for each in watched.desk.settle():
         labels.append(each.label)
         watched.journal.set_latch("local", "HALTED", "", NOW)
-    assert labels == ["WATCH_ONLY"] * 100 + ["HALTED"]
+    assert labels == ["WATCH_ONLY"] * 256 + ["HALTED"]
