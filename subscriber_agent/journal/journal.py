@@ -15,7 +15,7 @@ from signal_contract.errors import StorageFailed
 from signal_contract.feedback import Feedback
 from subscriber_agent.journal import approvals, flattening, loosened
 from subscriber_agent.journal.account import AccountWriter
-from subscriber_agent.journal.arrivals import NEW, record_one, unpark_one
+from subscriber_agent.journal.arrivals import DUPLICATE, record_one, unpark_one
 from subscriber_agent.journal.chained import append, append_all
 from subscriber_agent.journal.controls import set_latch
 from subscriber_agent.journal.database import Database
@@ -61,18 +61,17 @@ class Journal(AccountWriter, JournalReader):
         message stands: a different payload is parked as REVISION_CONFLICT, the same one at another place in the
         stream, a replay, as SIGNATURE_INVALID; so is a control id that came before. A control message sets its latch.
         """
-        aside: list[SetAside] = []
-        new = 0
         with self._db.transaction():
+            fates = []
             for arrival in arrivals:
-                fate = record_one(self._db, arrival)
-                new += fate == NEW
-                if isinstance(fate, SetAside):
-                    aside.append(fate)
+                fates.append(record_one(self._db, arrival))
+                reached("journal.uncommitted")
             for key, value in (meta or {}).items():
                 self.set_meta(key, value)
-            reached("journal.uncommitted")
-        return Recorded(new, len(arrivals) - new - len(aside), len(aside), tuple(aside))
+        aside = tuple(each for each in fates if isinstance(each, SetAside))
+        is_new = tuple(each != DUPLICATE for each in fates)
+        kept = sum(is_new)
+        return Recorded(kept - len(aside), len(arrivals) - kept, len(aside), aside, is_new)
 
     def unpark(self, number: int, arrival: Arrival) -> SetAside | None:
         """Try parked message `number` again, as `arrival` reads it today.

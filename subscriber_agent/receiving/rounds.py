@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import compress
 from typing import Any, Protocol
 
 from signal_contract import edges
@@ -185,24 +186,18 @@ class Rounds:
 
     def record(self, found: Sorted) -> Kept:
         """Write a verified batch down, in one commit or as a part of the caller's. On the disk's thread."""
-        new: list[Arrival] = []
-        aside: list[SetAside] = []
-        gaps = self.gaps
+        gaps, arrivals = self.gaps, [arrival for _, arrival in found.pairs]
         with self._journal.transaction():
-            for message, arrival in found.pairs:
-                recorded = self._journal.record([arrival])
-                is_new = bool(recorded.new or recorded.set_aside)
-                aside += recorded.set_aside
-                if is_new:
-                    new.append(arrival)
+            recorded = self._journal.record(arrivals)
+            for (message, _), is_new in zip(found.pairs, recorded.is_new, strict=True):
                 gaps = _followed(gaps, ack_info(message.reply), is_new=is_new)
-            self._keep_reports(aside)
+            self._keep_reports(recorded.set_aside)
             if found.keys is not self.keys:
                 self._journal.set_meta(KEYS, found.keys.text)
             if gaps != self.gaps:
                 self._journal.set_meta(GAPS, gaps.text)
         self.gaps = gaps
-        return Kept(tuple(new), tuple(aside))
+        return Kept(tuple(compress(arrivals, recorded.is_new)), recorded.set_aside)
 
     def _keep_reports(self, aside: Sequence[SetAside]) -> None:
         now = datetime.now(UTC)
