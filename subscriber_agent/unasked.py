@@ -19,6 +19,9 @@ from subscriber_agent.risk.market import Market, TradingState
 from subscriber_agent.settled import Settled
 from subscriber_agent.situation import Rules, Situation, shown_price
 
+# The batch may end with any of them: what is asked about the rest is asked in vain.
+_AT_ONCE = 32
+
 Reports = Callable[[Stored, Decision, Rules], list[Feedback]]
 
 
@@ -54,9 +57,12 @@ class Unasked:
         return [Settled(stored, decision, None) for stored, decision in decided]
 
     def _decided(self, batch: Sequence[Stored], rules: Rules) -> list[tuple[Stored, Decision]]:
-        busy, found = self._busy(), []
-        world = _World(self._journal, self._situation, batch, rules, self._skew_s(), is_closing=self._is_closing())
+        busy: set[str] = self._busy()
+        found: list[tuple[Stored, Decision]] = []
+        world = _World(self._journal, self._situation, rules, self._skew_s(), is_closing=self._is_closing())
         for stored in batch:
+            if len(found) % _AT_ONCE == 0:
+                world.ask_about(batch[len(found) : len(found) + _AT_ONCE])
             decision = None if stored.signal.ticker in busy else self._decision(stored, world)
             if decision is None:
                 break
@@ -81,28 +87,32 @@ class Unasked:
 
 
 class _World:
-    """What is known around the signals of one batch, asked once: nobody else writes meanwhile, and no decision that is
-    made here has a say in another.
+    """What is known around the signals of one batch, asked about many at once: nobody else writes meanwhile, and no
+    decision that is made here has a say in another.
     """
 
     def __init__(
         self,
         journal: Journal,
         situation: Situation,
-        batch: Sequence[Stored],
         rules: Rules,
         skew_s: float | None,
         *,
         is_closing: bool,
     ) -> None:
-        ids = {each.signal.signal_id for each in batch}
         self._journal = journal
         self._situation = situation
         self._skew_s, self._is_closing = skew_s, is_closing
-        self._states = journal.revision_states(ids)
+        self._states: dict[str, tuple[int, bool]] = {}
         self._markets: dict[tuple[int, bool, TradingState | None], Market] = {}
         self.rules = rules
-        self.acted = journal.acted(ids)
+        self.acted: set[str] = set()
+
+    def ask_about(self, some: Sequence[Stored]) -> None:
+        """Look up what the journal knows of these signals."""
+        ids = {each.signal.signal_id for each in some}
+        self._states |= self._journal.revision_states(ids)
+        self.acted |= self._journal.acted(ids)
 
     def market(self, stored: Stored, now: datetime) -> Market:
         """The market of one signal; the same for all that differ in nothing that it says."""
