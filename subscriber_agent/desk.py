@@ -224,7 +224,7 @@ class Desk:
         with self._journal.transaction():
             breaches = self._closing.synced(gathered, rules)
             decision = self._decided(stored, gathered, rules)
-            held = self._situation.holdings(gathered, decision.decided_at).positions.get(stored.signal.ticker)
+            held = self._situation.position(gathered, stored.signal.ticker, decision.decided_at)
             if attempt == _AGAIN:
                 decision = self._as_approved(decision)
             intent = self._intent(decision)
