@@ -49,12 +49,13 @@ class Unasked:
         """Decide and write down the first signals of a batch in one commit; it stops before one that is the desk's."""
         with self._journal.transaction():
             decided = self._decided(batch, rules)
+            documents = [decision.as_dict() for _, decision in decided]
             written = self._journal.write_decisions(
-                [(decision, stored.stream_seq) for stored, decision in decided], rules.config_hash
+                [(decision, stored.stream_seq) for stored, decision in decided], documents, rules.config_hash
             )
             reports = (self._reports(*each, rules) for each in compress(decided, written))
             self._journal.add_feedback(chain.from_iterable(reports))
-        return [Settled(stored, decision, None) for stored, decision in decided]
+        return [Settled(*pair, None, document=each) for pair, each in zip(decided, documents, strict=True)]
 
     def _decided(self, batch: Sequence[Stored], rules: Rules) -> list[tuple[Stored, Decision]]:
         busy: set[str] = self._busy()

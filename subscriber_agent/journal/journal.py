@@ -106,12 +106,15 @@ class Journal(AccountWriter, JournalReader):
             reached("decision.uncommitted")
         return written
 
-    def write_decisions(self, decisions: Sequence[tuple[Decision, int]], config_hash: str) -> list[bool]:
+    def write_decisions(
+        self, decisions: Sequence[tuple[Decision, int]], documents: Sequence[Mapping[str, Any]], config_hash: str
+    ) -> list[bool]:
         """Write decisions that lead to no order, each with its signal's stream sequence, as `write_decision` does each.
 
-        At most one on each revision; False at the place of each that was decided before.
+        `documents` are their `as_dict`s. At most one on each revision; False at the place of each that was decided
+        before.
         """
-        made = [_row(each, config_hash, each.as_dict()) for each, _ in decisions]
+        made = [_row(each, config_hash, body) for (each, _), body in zip(decisions, documents, strict=True)]
         with self._db.transaction():
             written = append_all(self._db, made, [stream_seq for _, stream_seq in decisions])
             self._db.run_all(_MARK_DECIDED, [(each.signal_id, each.revision) for each, _ in decisions])

@@ -135,6 +135,10 @@ def _watched(count):
     return [a_signal(f"{number}", action=Action.WATCH) for number in range(count)]
 
 
+def _written(journal, decisions):
+    return journal.write_decisions(decisions, [each.as_dict() for each, _ in decisions], "cfg")
+
+
 def _log_of(journal):
     assert journal.first_break() is None
     return [*journal.chain_rows()]
@@ -150,11 +154,11 @@ def test_decisions_written_together_are_what_one_by_one_would_have_left(journal,
             # One was decided before, by whomever: it stays, and the chain goes on behind it.
             assert each.write_decision(decisions[2][0], "rival", None)
         found = [other.write_decision(each, "cfg", None, stream_seq=seq) for each, seq in decisions]
-        assert journal.write_decisions(decisions, "cfg") == found == [True, True, False, True, True]
+        assert _written(journal, decisions) == found == [True, True, False, True, True]
         assert _log_of(journal) == _log_of(other)
         assert journal.undecided_count() == other.undecided_count() == 0
-        assert journal.write_decisions(decisions, "cfg") == [False] * 5
-        assert journal.write_decisions([], "cfg") == []
+        assert _written(journal, decisions) == [False] * 5
+        assert _written(journal, []) == []
         assert _log_of(journal) == _log_of(other)
 
 
@@ -163,9 +167,9 @@ def test_one_of_many_decisions_that_cannot_be_written_takes_all_of_them_back(jou
     journal.record([an_arrival(number, each) for number, each in enumerate(signals, 1)])
     twice = [(decided(each)[0], 1) for each in (*signals, signals[0])]
     with pytest.raises(StorageFailed):
-        journal.write_decisions(twice, "cfg")
+        _written(journal, twice)
     assert (_log_of(journal), journal.undecided_count()) == ([], 3)
-    assert journal.write_decisions(twice[:3], "cfg") == [True] * 3
+    assert _written(journal, twice[:3]) == [True] * 3
     assert len(_log_of(journal)) == 3
 
 
