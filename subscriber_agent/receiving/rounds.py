@@ -25,6 +25,7 @@ from subscriber_agent.disk import Disk
 from subscriber_agent.journal import Arrival, Journal, SetAside
 from subscriber_agent.receiving.arrival import Sorted, batch_sorted
 from subscriber_agent.receiving.backlog import IN_FLIGHT_S, Backlog
+from subscriber_agent.receiving.checking import Checking
 from subscriber_agent.receiving.control_state import OPERATOR_LATCH, OPERATOR_USER_LATCH, scope_of, stricter
 from subscriber_agent.receiving.durable import Durable
 from subscriber_agent.receiving.feed import Feed
@@ -96,6 +97,7 @@ class Rounds:
         self._user = user
         self.privacy = privacy
         self._clock = asyncio.get_running_loop().time
+        self._checking = Checking()
         self._backlog = Backlog.measured(waiting=0, in_flight=0, now=0.0)
         self._doubt_until = 0.0
         self._reconnects = 0
@@ -155,6 +157,10 @@ class Rounds:
 
     async def run(self, stop: asyncio.Event, flush: Callable[[float], Awaitable[None]], measure: Measure) -> None:
         """Receive until `stop` is set. Raises DurableMissing, StreamMissing, Denied, StorageFailed, LinkError."""
+        with contextlib.closing(self._checking):
+            await self._run(stop, flush, measure)
+
+    async def _run(self, stop: asyncio.Event, flush: Callable[[float], Awaitable[None]], measure: Measure) -> None:
         async with contextlib.aclosing(self._feed.batches(idle_s=_IDLE_S)) as batches:
             async for batch in batches:
                 kept = await self._take(batch)
@@ -170,7 +176,10 @@ class Rounds:
             return Kept()
         edges.reached("feed.received")
         is_doubtful = self._reconnected_at is not None or self._clock() < self._doubt_until
-        found = batch_sorted(batch, self.keys, datetime.now(UTC), user=self._user, is_doubtful=is_doubtful)
+        genuine = self._checking.genuine(batch, self.keys.current)
+        found = batch_sorted(
+            batch, self.keys, datetime.now(UTC), user=self._user, is_doubtful=is_doubtful, genuine=genuine
+        )
         if found.held:
             _log.info("%d messages are signed by a key that is not known yet; they will come again", found.held)
         if not found.pairs:
