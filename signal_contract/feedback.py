@@ -44,6 +44,8 @@ class Privacy(StrEnum):
 
 
 _LEVELS = tuple(Privacy)
+# What is told at the level FULL only, and what stands in its place below.
+_NUMBERS, _TRIMMED = ("side", "quantity", "price", "detail"), (None, None, None, "")
 _NEEDS: dict[Kind, Privacy] = {
     Kind.RECEIVED: Privacy.DECISIONS,
     Kind.DECISION: Privacy.DECISIONS,
@@ -105,9 +107,9 @@ def trimmed(feedback: Feedback, privacy: Privacy) -> Feedback | None:
     """The report as the privacy level lets it go: None when not at all, without numbers below FULL."""
     if not is_allowed(feedback.kind, privacy):
         return None
-    if privacy is Privacy.FULL:
+    if privacy is Privacy.FULL or (feedback.side, feedback.quantity, feedback.price, feedback.detail) == _TRIMMED:
         return feedback
-    return feedback.model_copy(update={"side": None, "quantity": None, "price": None, "detail": ""})
+    return feedback.model_copy(update=dict(zip(_NUMBERS, _TRIMMED, strict=True)))
 
 
 def feedback_bytes(feedback: Feedback) -> bytes:

@@ -46,6 +46,8 @@ def _decimal(value: Any) -> Decimal:
 def _instant(value: Any) -> datetime:
     if isinstance(value, str) and _INSTANT.fullmatch(value):
         value = datetime.fromisoformat(value)
+    if isinstance(value, datetime) and value.tzinfo is UTC:
+        return value  # nearly all of them: five on each signal
     if not isinstance(value, datetime) or value.utcoffset() is None:
         raise ValueError("a time is RFC 3339 with an offset, such as 2026-01-02T14:30:00Z")
     try:

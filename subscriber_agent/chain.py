@@ -72,10 +72,8 @@ class Break:
 
 def row_hash(prev_hash: str, number: int, stream_seq: int, config_hash: str, body: bytes) -> str:
     """SHA-256 in hex over all that a row says. Each part is preceded by its length: no two rows share their bytes."""
-    digest = hashlib.sha256()
-    for part in (prev_hash.encode(), str(number).encode(), str(stream_seq).encode(), config_hash.encode(), body):
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.hexdigest()
+    parts = (prev_hash.encode(), str(number).encode(), str(stream_seq).encode(), config_hash.encode(), body)
+    return hashlib.sha256(b"".join([len(part).to_bytes(8, "big") + part for part in parts])).hexdigest()
 
 
 def first_break(rows: Iterable[ChainRow], head: Head, anchor: Head = Head()) -> Break | None:

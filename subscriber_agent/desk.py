@@ -161,20 +161,21 @@ class Desk:
 
     async def _settle_unasked(self, batch: list[Stored]) -> None:
         """Decide the first signals of a batch, as far as nobody has to be asked; they are untold then."""
-        # The first one alone: while each of them leads to an order, no thread is to be asked in vain.
-        self._untold = await self._disk.brief(self._unasked.decide, batch[:1], self._rules)
-        if self._untold:
-            edges.reached("decision.committed")
-        if not self._untold or len(batch) == 1:
-            return
-        go = self._disk.brief if len(batch) <= _FEW else self._disk.run
-        deciding = asyncio.ensure_future(go(self._unasked.decide, batch[1:], self._rules))
-        try:
-            await asyncio.shield(deciding)
-        finally:
-            # A cancellation does not end what the thread is at: it will be on disk, so it must be told.
-            self._untold += await deciding
-        edges.reached("decision.committed")
+        self._untold = []
+        # The first one alone, then a few: while many of them lead to an order, no thread is to be asked in vain.
+        for until in (1, _FEW, len(batch)):
+            part = batch[len(self._untold) : until]
+            go = self._disk.brief if len(part) <= _FEW else self._disk.run
+            deciding = asyncio.ensure_future(go(self._unasked.decide, part, self._rules))
+            try:
+                await asyncio.shield(deciding)
+            finally:
+                # A cancellation does not end what a thread is at: it will be on disk, so it must be told.
+                self._untold += await deciding
+            if deciding.result():
+                edges.reached("decision.committed")
+            if len(self._untold) < until or len(self._untold) == len(batch):
+                return
 
     def untold(self) -> list[Settled]:
         """What `settle` has decided and did not get to hand out before it was left; to be called after that."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -61,7 +62,8 @@ class Decided:
 class Settled:
     """What came of one signal. `exits` are stops and targets that its price triggered on the way.
 
-    `trades_withdrawn` counts the entries that were ordered on a signal which this message retracts.
+    `trades_withdrawn` counts the entries that were ordered on a signal which this message retracts. `document` is the
+    decision's `as_dict`, where it was made before.
     """
 
     stored: Stored
@@ -70,6 +72,7 @@ class Settled:
     exits: tuple[Fill, ...] = ()
     trades_withdrawn: int = 0
     position: Position | None = None
+    document: Mapping[str, Any] | None = None
 
     @property
     def label(self) -> str:
@@ -102,7 +105,7 @@ class Settled:
             "received_at": instant_text(self.stored.received_at),
             "label": self.label,
             **({} if (trace := trace_of(signal.meta)) is None else {TRACEPARENT: trace}),
-            "decision": self.decision.as_dict(),
+            "decision": self.decision.as_dict() if self.document is None else self.document,
             "outcome": None if self.outcome is None else self.outcome.as_dict(),
             "exits": [_fill_dict(each) for each in self.exits],
         }

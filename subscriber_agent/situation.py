@@ -224,12 +224,20 @@ def merged(holding: Holding, own: Position | None, seen: Decimal | None, now: da
     if own is None or own.quantity * holding.quantity <= 0:
         average = known(holding.average_price) or known(last) or ZERO
         return Position(holding.ticker, holding.quantity, average, last, now, "", ours=ZERO)
-    return replace(
-        own,
-        quantity=holding.quantity,
-        average_price=own.average_price if holding.average_price is None else holding.average_price,
-        last_price=last if last is not None else own.last_price,
-        ours=min(abs(own.quantity), abs(holding.quantity)),
+    # Not `replace`, which takes three times as long: of a hundred positions each is made anew with every decision.
+    return Position(
+        own.ticker,
+        holding.quantity,
+        own.average_price if holding.average_price is None else holding.average_price,
+        last if last is not None else own.last_price,
+        own.opened_at,
+        own.opened_by,
+        own.stop_price,
+        own.target_price,
+        own.catalyst,
+        own.sector,
+        min(abs(own.quantity), abs(holding.quantity)),
+        own.max_hold_s,
     )
 
 

@@ -5,8 +5,11 @@ Knows statements and hashes; the caller holds the transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from subscriber_agent.chain import Break, BreakKind, ChainRow, Head, row_hash
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 CHAINED_SINCE = 2
 _HEAD, _ANCHOR = "decision_head", "decision_anchor"
+_END = ("meta:" + _HEAD, "decisions")
 _SAID = ("signal_id", "revision", "verdict", "code", "attempt")
 # The first attempt is not told in the row's document, as it was before there were others.
 _COLUMNS = f"number, stream_seq, config_hash, body, prev_hash, hash, {', '.join(_SAID[:4])}, nullif(attempt, 1)"
@@ -47,51 +51,68 @@ def _note(run: Run, key: str, head: Head) -> None:
     run("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", key, head.text)
 
 
-def append(
-    db: Database,
-    *,
-    signal_id: str,
-    revision: int,
-    verdict: str,
-    code: str | None,
-    body: bytes,
-    config_hash: str,
-    decided_at: str,
-    attempt: int = 1,
-    stream_seq: int | None = None,
-) -> bool:
-    """Add a decision to the chain; False, and no change, when this attempt at this revision has one.
+def append(db: Database, decision: dict[str, Any], stream_seq: int | None = None) -> bool:
+    """Add a decision, its columns by name, to the chain; False, and no change, when there is one on this attempt.
 
     `stream_seq` is its signal's, None to look it up.
     """
-    decision = {
-        "signal_id": signal_id,
-        "revision": revision,
-        "verdict": verdict,
-        "code": code,
-        "body": body,
-        "config_hash": config_hash,
-        "decided_at": decided_at,
-    }
-    return _add(db, decision | {"attempt": attempt}, stream_seq)
-
-
-def _add(db: Database, decision: dict[str, Any], stream_seq: int | None = None) -> bool:
-    tables = ("meta:" + _HEAD, "decisions")
-    head, last = db.recalled(tables, _HEAD, lambda: (chain_head(db.rows), _last_number(db.rows)))
-    # A row that somebody put behind the end must not keep a decision from being written; `first_break` names it.
-    number = max(head.number, last) + 1
+    head, last = _end(db)
     if stream_seq is None:
         stream_seq = _stream_seq(db.rows, decision)
-    digest = row_hash(head.hash, number, stream_seq, decision["config_hash"], decision["body"])
-    row = {**decision, "number": number, "stream_seq": stream_seq, "prev_hash": head.hash, "hash": digest}
-    marks = ", ".join("?" * len(row))
+    row = _row_after(head, last + 1, stream_seq, decision)
     # Its number is free: what stands against it is another decision on this attempt.
-    if not db.run(f"INSERT OR IGNORE INTO decisions ({', '.join(row)}) VALUES ({marks})", *row.values()):  # noqa: S608
+    if not db.run(_insert("INSERT OR IGNORE INTO", row), *row.values()):
         return False
-    _note(db.run, _HEAD, Head(number, digest))
-    db.remember(tables, _HEAD, (Head(number, digest), number))
+    _end_at(db, Head(last + 1, row["hash"]))
     return True
+
+
+def append_all(db: Database, decisions: Sequence[dict[str, Any]], stream_seqs: Sequence[int]) -> list[bool]:
+    """Add first attempts, no two on the same revision, to the chain in their order; False for each that has one.
+
+    `stream_seqs` are their signals', at the same places.
+    """
+    known = _first_attempts(db.rows, [each["signal_id"] for each in decisions])
+    is_new = [(each["signal_id"], each["revision"]) not in known for each in decisions]
+    head, number = _end(db)
+    rows: list[dict[str, Any]] = []
+    for decision, stream_seq in zip(compress(decisions, is_new), compress(stream_seqs, is_new), strict=True):
+        number += 1
+        rows.append(_row_after(head, number, stream_seq, decision))
+        head = Head(number, rows[-1]["hash"])
+    if rows:
+        db.run_all(_insert("INSERT INTO", rows[0]), [tuple(each.values()) for each in rows])
+        _end_at(db, head)
+    return is_new
+
+
+def _first_attempts(rows: Rows, signal_ids: Sequence[str]) -> set[tuple[str, int]]:
+    found = rows(
+        "SELECT signal_id, revision FROM decisions WHERE attempt = 1 AND signal_id IN (SELECT value FROM json_each(?))",
+        orjson.dumps(signal_ids).decode(),
+    )
+    return {(signal_id, revision) for signal_id, revision in found}
+
+
+def _end(db: Database) -> tuple[Head, int]:
+    """The end of the chain, and the highest number that is taken."""
+    head, last = db.recalled(_END, _HEAD, lambda: (chain_head(db.rows), _last_number(db.rows)))
+    # A row that somebody put behind the end must not keep a decision from being written; `first_break` names it.
+    return head, max(head.number, last)
+
+
+def _end_at(db: Database, head: Head) -> None:
+    _note(db.run, _HEAD, head)
+    db.remember(_END, _HEAD, (head, head.number))
+
+
+def _row_after(head: Head, number: int, stream_seq: int, decision: dict[str, Any]) -> dict[str, Any]:
+    digest = row_hash(head.hash, number, stream_seq, decision["config_hash"], decision["body"])
+    return {**decision, "number": number, "stream_seq": stream_seq, "prev_hash": head.hash, "hash": digest}
+
+
+def _insert(verb: str, row: dict[str, Any]) -> str:
+    return f"{verb} decisions ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
 
 
 def _stream_seq(rows: Rows, decision: dict[str, Any]) -> int:
@@ -112,7 +133,7 @@ def chain_old_decisions(db: Database) -> None:
         _PAGE,
     ):
         for rowid, *values in page:
-            _add(db, dict(zip(_OLD, values, strict=True)))
+            append(db, dict(zip(_OLD, values, strict=True)))
             after = rowid
     db.run("DROP TABLE decisions_1")
 

@@ -167,6 +167,20 @@ class Database:
                 self._epoch += 1
             return changed
 
+    def run_all(self, statement: str, rows: Sequence[Sequence[object]]) -> int:
+        """Run a statement once for each row of values, in their order; how many rows changed. Raises StorageFailed."""
+        with self._lock:
+            try:
+                changed = self._connection.executemany(statement, rows).rowcount if rows else 0
+            except (sqlite3.Error, OSError) as error:
+                raise _storage_failed(self.path, error) from error
+            table = _table_written(statement)
+            if table and table != _BY_KEY:
+                self._written[table] += 1
+            else:
+                self._epoch += 1
+            return changed
+
     def recalled(self, tables: Sequence[str], key: Hashable, read: Callable[[], _Answer]) -> _Answer:
         """What `read` answered last for `key`, as long as nothing was written to `tables`: by us or anybody else.
 

@@ -15,8 +15,8 @@ from signal_contract.errors import StorageFailed
 from signal_contract.feedback import Feedback
 from subscriber_agent.journal import approvals, flattening, loosened
 from subscriber_agent.journal.account import AccountWriter
-from subscriber_agent.journal.arrivals import NEW, record_one, unpark_one
-from subscriber_agent.journal.chained import append
+from subscriber_agent.journal.arrivals import DUPLICATE, record_one, unpark_one
+from subscriber_agent.journal.chained import append, append_all
 from subscriber_agent.journal.controls import set_latch
 from subscriber_agent.journal.database import Database
 from subscriber_agent.journal.linkage import write_link, write_progress
@@ -37,6 +37,7 @@ from subscriber_agent.risk.codes import Code
 from subscriber_agent.risk.decision import Decision, OrderPlan, Verdict
 
 JOURNAL_FILE = "journal.sqlite"
+_MARK_DECIDED = "UPDATE signals SET is_decided = 1 WHERE signal_id = ? AND revision = ?"
 
 
 class Journal(AccountWriter, JournalReader):
@@ -60,18 +61,17 @@ class Journal(AccountWriter, JournalReader):
         message stands: a different payload is parked as REVISION_CONFLICT, the same one at another place in the
         stream, a replay, as SIGNATURE_INVALID; so is a control id that came before. A control message sets its latch.
         """
-        aside: list[SetAside] = []
-        new = 0
         with self._db.transaction():
+            fates = []
             for arrival in arrivals:
-                fate = record_one(self._db, arrival)
-                new += fate == NEW
-                if isinstance(fate, SetAside):
-                    aside.append(fate)
+                fates.append(record_one(self._db, arrival))
+                reached("journal.uncommitted")
             for key, value in (meta or {}).items():
                 self.set_meta(key, value)
-            reached("journal.uncommitted")
-        return Recorded(new, len(arrivals) - new - len(aside), len(aside), tuple(aside))
+        aside = tuple(each for each in fates if isinstance(each, SetAside))
+        is_new = tuple(each != DUPLICATE for each in fates)
+        kept = sum(is_new)
+        return Recorded(kept - len(aside), len(arrivals) - kept, len(aside), aside, is_new)
 
     def unpark(self, number: int, arrival: Arrival) -> SetAside | None:
         """Try parked message `number` again, as `arrival` reads it today.
@@ -106,6 +106,22 @@ class Journal(AccountWriter, JournalReader):
             reached("decision.uncommitted")
         return written
 
+    def write_decisions(
+        self, decisions: Sequence[tuple[Decision, int]], documents: Sequence[Mapping[str, Any]], config_hash: str
+    ) -> list[bool]:
+        """Write decisions that lead to no order, each with its signal's stream sequence, as `write_decision` does each.
+
+        `documents` are their `as_dict`s. At most one on each revision; False at the place of each that was decided
+        before.
+        """
+        made = [_row(each, config_hash, body) for (each, _), body in zip(decisions, documents, strict=True)]
+        with self._db.transaction():
+            written = append_all(self._db, made, [stream_seq for _, stream_seq in decisions])
+            self._db.run_all(_MARK_DECIDED, [(each.signal_id, each.revision) for each, _ in decisions])
+            for _ in range(sum(written)):
+                reached("decision.uncommitted")
+        return written
+
     def mark_handled(self, signal_id: str, revision: int, at: datetime, note: str) -> bool:
         """Note that the friend's own program took a signal: a decision NOTED, HANDLED_ELSEWHERE, with his `note`.
 
@@ -124,23 +140,8 @@ class Journal(AccountWriter, JournalReader):
         stream_seq: int | None = None,
     ) -> bool:
         """Add a decision to the chain, and mark its signal as decided."""
-        written = append(
-            self._db,
-            signal_id=decision.signal_id,
-            revision=decision.revision,
-            verdict=decision.verdict.value,
-            code=None if decision.code is None else decision.code.value,
-            body=orjson.dumps(body),
-            config_hash=config_hash,
-            decided_at=instant_to_text(decision.decided_at),
-            attempt=attempt,
-            stream_seq=stream_seq,
-        )
-        self._db.run(
-            "UPDATE signals SET is_decided = 1 WHERE signal_id = ? AND revision = ?",
-            decision.signal_id,
-            decision.revision,
-        )
+        written = append(self._db, _row(decision, config_hash, body, attempt), stream_seq)
+        self._db.run(_MARK_DECIDED, decision.signal_id, decision.revision)
         return written
 
     # The friend's word ------------------------------------------------------------------------------------------
@@ -252,3 +253,17 @@ class Journal(AccountWriter, JournalReader):
         operator's words. The log of decisions still verifies. `dry_run` only counts.
         """
         return prune(self._db, before=before, first_sequence=stream_first_sequence, dry_run=dry_run)
+
+
+def _row(decision: Decision, config_hash: str, body: Mapping[str, Any], attempt: int = 1) -> dict[str, Any]:
+    """A decision as the log's columns hold it, without its place in the chain."""
+    return {
+        "signal_id": decision.signal_id,
+        "revision": decision.revision,
+        "verdict": decision.verdict.value,
+        "code": None if decision.code is None else decision.code.value,
+        "body": orjson.dumps(body),
+        "config_hash": config_hash,
+        "decided_at": instant_to_text(decision.decided_at),
+        "attempt": attempt,
+    }

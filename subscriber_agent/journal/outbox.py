@@ -18,16 +18,8 @@ DROPPED = "feedback_dropped"
 def add_reports(db: Database, reports: Iterable[Feedback]) -> None:
     """Add reports behind those that wait; beyond MAX_WAITING the oldest are dropped. Joins the caller's transaction."""
     with db.transaction():
-        added = 0
-        for each in reports:
-            added += db.run(
-                "INSERT OR IGNORE INTO feedback (id, kind, body, created_at) VALUES (?, ?, ?, ?)",
-                each.feedback_id,
-                each.kind.value,
-                feedback_bytes(each),
-                instant_to_text(each.at),
-            )
-        if added:
+        rows = [(each.feedback_id, each.kind.value, feedback_bytes(each), instant_to_text(each.at)) for each in reports]
+        if db.run_all("INSERT OR IGNORE INTO feedback (id, kind, body, created_at) VALUES (?, ?, ?, ?)", rows):
             _make_room(db)
 
 
@@ -61,8 +53,7 @@ def waiting_reports(db: Database, limit: int, skipping: Collection[str]) -> list
 def remove_reports(db: Database, ids: Iterable[str]) -> None:
     """Forget reports that the server has stored."""
     with db.transaction():
-        for each in ids:
-            db.run("DELETE FROM feedback WHERE id = ?", each)
+        db.run_all("DELETE FROM feedback WHERE id = ?", [(each,) for each in ids])
 
 
 def waiting_count(db: Database) -> int:

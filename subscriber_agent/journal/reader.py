@@ -45,6 +45,8 @@ from subscriber_agent.risk.market import TradingState
 _PREFIX = re.compile(r"[0-9a-f]{1,32}")
 _PARKED = "id, stream_seq, subject, payload, received_at, code, detail, signature"
 _STORED = "stream_seq, subject, payload, received_at"
+_ONE_OF = "signal_id IN (SELECT value FROM json_each(?1))"
+_CAME_TO_NOTHING = "(leg = 'exit' AND coalesce(state, '') IN ('REJECTED', 'ABANDONED'))"
 # Of several attempts at one revision the latest counts.
 _LATEST = (
     "NOT EXISTS (SELECT 1 FROM decisions n WHERE n.signal_id = d.signal_id AND n.revision = d.revision"
@@ -77,7 +79,7 @@ class JournalReader(AccountReader):
 
     # Signals ----------------------------------------------------------------------------------------------------
 
-    def undecided(self, limit: int = 100) -> list[Stored]:
+    def undecided(self, limit: int = 256) -> list[Stored]:
         """Signals without a decision, in stream order."""
         rows = self._db.rows(
             f"SELECT {_STORED} FROM signals WHERE is_decided = 0 ORDER BY stream_seq, id LIMIT ?",  # noqa: S608
@@ -128,6 +130,16 @@ class JournalReader(AccountReader):
             signal_id,
         )
         return int(latest), bool(is_retracted)
+
+    def revision_states(self, signal_ids: Collection[str]) -> dict[str, tuple[int, bool]]:
+        """The `revision_state` of many signals at once; one that is not known is not in the answer."""
+        rows = self._db.rows(
+            f"SELECT signal_id, max(revision), max(event = 'retract') FROM ("  # noqa: S608
+            f"SELECT signal_id, revision, event FROM signals WHERE {_ONE_OF}"
+            f" UNION ALL SELECT signal_id, revision, event FROM spent WHERE {_ONE_OF}) GROUP BY signal_id",
+            orjson.dumps([*signal_ids]).decode(),
+        )
+        return {signal_id: (int(latest), bool(is_retracted)) for signal_id, latest, is_retracted in rows}
 
     def is_retracted(self, signal_id: str) -> bool:
         """Whether the signal was withdrawn; a retraction is final."""
@@ -221,12 +233,19 @@ class JournalReader(AccountReader):
         """
         return bool(
             self._db.rows(
-                "SELECT 1 FROM intents WHERE signal_id = ? AND order_id <> ?"
-                " AND NOT (leg = 'exit' AND coalesce(state, '') IN ('REJECTED', 'ABANDONED')) LIMIT 1",
+                f"SELECT 1 FROM intents WHERE signal_id = ? AND order_id <> ? AND NOT {_CAME_TO_NOTHING} LIMIT 1",  # noqa: S608
                 signal_id,
                 excluding,
             )
         )
+
+    def acted(self, signal_ids: Collection[str]) -> set[str]:
+        """Those of many signals that `has_acted`."""
+        rows = self._db.rows(
+            f"SELECT signal_id FROM intents WHERE {_ONE_OF} AND NOT {_CAME_TO_NOTHING}",  # noqa: S608
+            orjson.dumps([*signal_ids]).decode(),
+        )
+        return {row[0] for row in rows}
 
     def entry_times(self, since: datetime, *, excluding: str = "") -> tuple[datetime, ...]:
         """When entries were intended, from `since` on, oldest first; `excluding` leaves out one order id."""

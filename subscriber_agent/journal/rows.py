@@ -51,12 +51,13 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of a batch; every message is counted once."""
+    """What became of a batch; every message is counted once. `is_new` says of each whether it was not here before."""
 
     new: int
     duplicates: int
     parked: int
     set_aside: tuple[SetAside, ...] = field(default=(), compare=False)
+    is_new: tuple[bool, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

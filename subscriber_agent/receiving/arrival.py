@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, repeat
 
 from signal_contract.announce import ANNOUNCE_SUBJECT
 from signal_contract.codec import decode
@@ -36,20 +37,32 @@ class Sorted:
     held: int = 0
 
 
-def batch_sorted(batch: Sequence[Delivery], keys: KeyChain, now: datetime, *, user: str, is_doubtful: bool) -> Sorted:
+def batch_sorted(
+    batch: Sequence[Delivery],
+    keys: KeyChain,
+    now: datetime,
+    *,
+    user: str,
+    is_doubtful: bool,
+    genuine: Sequence[bool] = (),
+) -> Sorted:
     """Verify a batch in its order; a key announced in it counts for what stands behind it.
 
     `is_doubtful` says that earlier messages may still be on their way to us (after a restart or a reconnect): then a
     wrong signature may only mean that a key's announcement has not come yet. Messages without a stream sequence are
-    dropped: they come from no stream.
+    dropped: they come from no stream. `genuine` says for each message whether the current key of `keys` is known to
+    have signed it; empty, or False, is not known.
     """
+    first = keys
     pairs: list[tuple[Delivery, Arrival]] = []
     held = 0
-    for message in batch:
+    for message, is_genuine in zip(batch, chain(genuine, repeat(False)), strict=False):
         info = ack_info(message.reply)
         if info is None:
             continue
-        arrival, keys = arrival_from(message, info, keys, now, user=user)
+        # Behind an announcement another key is the current one.
+        is_checked = is_genuine and keys is first
+        arrival, keys = arrival_from(message, info, keys, now, user=user, is_checked=is_checked)
         is_unexplained = arrival.code == SignatureInvalid.code and bool(arrival.signature)
         if is_doubtful and is_unexplained and info.delivered <= _HELD_DELIVERIES:
             held += 1
@@ -59,16 +72,17 @@ def batch_sorted(batch: Sequence[Delivery], keys: KeyChain, now: datetime, *, us
 
 
 def arrival_from(
-    message: Delivery, info: AckInfo, keys: KeyChain, now: datetime, *, user: str
+    message: Delivery, info: AckInfo, keys: KeyChain, now: datetime, *, user: str, is_checked: bool = False
 ) -> tuple[Arrival, KeyChain]:
-    """What to keep of a message to `user`, and the key chain after it.
+    """What to keep of a message to `user`, and the key chain after it. `is_checked`: its current key has signed it.
 
     `code` says why it must not be acted on (SIGNATURE_INVALID, SCHEMA_INVALID, CONTROL_UNKNOWN …).
     """
     signature = message.headers.get(SIGNATURE_HEADER)
     signal, control, code, detail = None, None, None, ""
     try:
-        keys.check(message.subject, message.data, signature, info.stream_seq)
+        if not is_checked:
+            keys.check(message.subject, message.data, signature, info.stream_seq)
         if message.subject == ANNOUNCE_SUBJECT:
             keys = _followed(keys, Switch(info.stream_seq, message.data, signature or ""))
         elif not message.subject.startswith(_CONTROL):

@@ -95,7 +95,7 @@ class Tracker:
             return replace(self, consumer_seq=consumer_seq, missing=0)
         if back >= 0:
             return replace(self, missing=max(0, self.missing - 1)) if back else self
-        return replace(self, consumer_seq=consumer_seq, missing=self.missing - back - 1)
+        return Tracker(consumer_seq, self.missing - back - 1, self.settled)
 
     def drained(self, last_sequence: int) -> Tracker:
         """The accounts once nothing waits in the durable: up to the stream's end, what is not here is not for us."""

@@ -91,7 +91,7 @@ class KeyChain:
         try:
             self.current.check(subject, payload, signature)
         except SignatureInvalid as error:
-            signer = next((each for each in self.retired if _fits(each.verifier, subject, payload, signature)), None)
+            signer = next((each for each in self.retired if fits(each.verifier, subject, payload, signature)), None)
             if signer is None:
                 raise
             if stream_seq > signer.until_seq:
@@ -122,7 +122,8 @@ class KeyChain:
         return any(each.payload == switch.payload for each in self.switches)
 
 
-def _fits(verifier: Verifier, subject: str, payload: bytes, signature: str | None) -> bool:
+def fits(verifier: Verifier, subject: str, payload: bytes, signature: str | None) -> bool:
+    """Whether a key signed a message."""
     try:
         verifier.check(subject, payload, signature)
     except SignatureInvalid:
@@ -135,5 +136,5 @@ def _switch_from(entry: Mapping[str, Any]) -> Switch:
 
 
 def _first_signed_by(verifier: Verifier, switches: Sequence[Switch]) -> int:
-    fitting = (n for n, each in enumerate(switches) if _fits(verifier, ANNOUNCE_SUBJECT, each.payload, each.signature))
+    fitting = (n for n, each in enumerate(switches) if fits(verifier, ANNOUNCE_SUBJECT, each.payload, each.signature))
     return next(fitting, len(switches))

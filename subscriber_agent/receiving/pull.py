@@ -16,6 +16,7 @@ for the *current* token counts: asking again on every stale status makes a storm
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 BATCH = 100
@@ -55,7 +56,7 @@ def delivered(pull: Pull, now: float) -> Pull:
     """A message has arrived."""
     left = pull.left - 1
     ask_at = now if left <= BATCH // 2 else now + _WATCHDOG_S
-    return replace(pull, left=left, failures=0, trouble="", ask_at=ask_at, heard_at=now)
+    return Pull(pull.token, left, ask_at=ask_at, heard_at=now, is_held=pull.is_held)
 
 
 def told(pull: Pull, token: int, status: str, text: str, now: float) -> Pull:
@@ -99,6 +100,8 @@ class AckInfo:
     consumer_seq: int
 
 
+# Asked four times about each message on its way into the journal.
+@functools.lru_cache(1024)
 def ack_info(reply: str) -> AckInfo | None:
     """Read `$JS.ACK.<stream>.<durable>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>` or its v2 form.
 

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import compress
 from typing import Any, Protocol
 
 from signal_contract import edges
@@ -24,6 +25,7 @@ from subscriber_agent.disk import Disk
 from subscriber_agent.journal import Arrival, Journal, SetAside
 from subscriber_agent.receiving.arrival import Sorted, batch_sorted
 from subscriber_agent.receiving.backlog import IN_FLIGHT_S, Backlog
+from subscriber_agent.receiving.checking import Checking
 from subscriber_agent.receiving.control_state import OPERATOR_LATCH, OPERATOR_USER_LATCH, scope_of, stricter
 from subscriber_agent.receiving.durable import Durable
 from subscriber_agent.receiving.feed import Feed
@@ -95,6 +97,7 @@ class Rounds:
         self._user = user
         self.privacy = privacy
         self._clock = asyncio.get_running_loop().time
+        self._checking = Checking()
         self._backlog = Backlog.measured(waiting=0, in_flight=0, now=0.0)
         self._doubt_until = 0.0
         self._reconnects = 0
@@ -154,6 +157,10 @@ class Rounds:
 
     async def run(self, stop: asyncio.Event, flush: Callable[[float], Awaitable[None]], measure: Measure) -> None:
         """Receive until `stop` is set. Raises DurableMissing, StreamMissing, Denied, StorageFailed, LinkError."""
+        with contextlib.closing(self._checking):
+            await self._run(stop, flush, measure)
+
+    async def _run(self, stop: asyncio.Event, flush: Callable[[float], Awaitable[None]], measure: Measure) -> None:
         async with contextlib.aclosing(self._feed.batches(idle_s=_IDLE_S)) as batches:
             async for batch in batches:
                 kept = await self._take(batch)
@@ -169,7 +176,10 @@ class Rounds:
             return Kept()
         edges.reached("feed.received")
         is_doubtful = self._reconnected_at is not None or self._clock() < self._doubt_until
-        found = batch_sorted(batch, self.keys, datetime.now(UTC), user=self._user, is_doubtful=is_doubtful)
+        genuine = self._checking.genuine(batch, self.keys.current)
+        found = batch_sorted(
+            batch, self.keys, datetime.now(UTC), user=self._user, is_doubtful=is_doubtful, genuine=genuine
+        )
         if found.held:
             _log.info("%d messages are signed by a key that is not known yet; they will come again", found.held)
         if not found.pairs:
@@ -185,24 +195,18 @@ class Rounds:
 
     def record(self, found: Sorted) -> Kept:
         """Write a verified batch down, in one commit or as a part of the caller's. On the disk's thread."""
-        new: list[Arrival] = []
-        aside: list[SetAside] = []
-        gaps = self.gaps
+        gaps, arrivals = self.gaps, [arrival for _, arrival in found.pairs]
         with self._journal.transaction():
-            for message, arrival in found.pairs:
-                recorded = self._journal.record([arrival])
-                is_new = bool(recorded.new or recorded.set_aside)
-                aside += recorded.set_aside
-                if is_new:
-                    new.append(arrival)
+            recorded = self._journal.record(arrivals)
+            for (message, _), is_new in zip(found.pairs, recorded.is_new, strict=True):
                 gaps = _followed(gaps, ack_info(message.reply), is_new=is_new)
-            self._keep_reports(aside)
+            self._keep_reports(recorded.set_aside)
             if found.keys is not self.keys:
                 self._journal.set_meta(KEYS, found.keys.text)
             if gaps != self.gaps:
                 self._journal.set_meta(GAPS, gaps.text)
         self.gaps = gaps
-        return Kept(tuple(new), tuple(aside))
+        return Kept(tuple(compress(arrivals, recorded.is_new)), recorded.set_aside)
 
     def _keep_reports(self, aside: Sequence[SetAside]) -> None:
         now = datetime.now(UTC)

@@ -77,6 +77,7 @@ async def _agent(
     from contextlib import closing
     from datetime import UTC, datetime
 
+    from signal_contract.cli.collecting import collect_as_usual
     from subscriber_agent.cli.place import open_place
     from subscriber_agent.desk import Desk
     from subscriber_agent.disk import Disk
@@ -98,6 +99,7 @@ async def _agent(
         watcher = ConfigWatcher(place.config_file, place.config, data=place.data, creds=None)
         desk = Desk(config, journal, engine, lambda: datetime.now(UTC), user=place.creds.user, disk=disk)
         worker = Worker(config, place.creds, journal, desk, report, disk=disk, watcher=watcher)
+        collect_as_usual()
         await worker.run(asyncio.Event(), connect_timeout_s=10, until_drained=until_drained)
 
 

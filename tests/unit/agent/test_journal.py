@@ -12,7 +12,7 @@ from agent_samples import NOW, PAPER, D, a_book, a_close, a_position, a_revision
 
 from signal_contract.codec import encode
 from signal_contract.errors import NotFound, StorageFailed
-from signal_contract.model import Event
+from signal_contract.model import Action, Event
 from subscriber_agent.engines.engine import Outcome, OutcomeState, order_id_from
 from subscriber_agent.journal import Arrival, Journal, Latch, LinkRow, OrderIntent, Recorded
 from subscriber_agent.risk.decide import decide
@@ -129,6 +129,63 @@ def test_a_revision_is_decided_once(journal):
     assert journal.write_decision(decision, "two", intent) is False
     assert journal.decision(decision.signal_id, 1) == {**decision.as_dict(), "config_hash": "one"}
     assert journal.decision(decision.signal_id, 2) is None
+
+
+def _watched(count):
+    return [a_signal(f"{number}", action=Action.WATCH) for number in range(count)]
+
+
+def _written(journal, decisions):
+    return journal.write_decisions(decisions, [each.as_dict() for each, _ in decisions], "cfg")
+
+
+def _log_of(journal):
+    assert journal.first_break() is None
+    return [*journal.chain_rows()]
+
+
+def test_decisions_written_together_are_what_one_by_one_would_have_left(journal, tmp_path):
+    signals = _watched(5)
+    decisions = [(decided(each)[0], number) for number, each in enumerate(signals, 1)]
+    arrivals = [an_arrival(number, each) for number, each in enumerate(signals, 1)]
+    with Journal.open(tmp_path / "other.sqlite") as other:
+        for each in (journal, other):
+            each.record(arrivals)
+            # One was decided before, by whomever: it stays, and the chain goes on behind it.
+            assert each.write_decision(decisions[2][0], "rival", None)
+        found = [other.write_decision(each, "cfg", None, stream_seq=seq) for each, seq in decisions]
+        assert _written(journal, decisions) == found == [True, True, False, True, True]
+        assert _log_of(journal) == _log_of(other)
+        assert journal.undecided_count() == other.undecided_count() == 0
+        assert _written(journal, decisions) == [False] * 5
+        assert _written(journal, []) == []
+        assert _log_of(journal) == _log_of(other)
+
+
+def test_one_of_many_decisions_that_cannot_be_written_takes_all_of_them_back(journal):
+    signals = _watched(3)
+    journal.record([an_arrival(number, each) for number, each in enumerate(signals, 1)])
+    twice = [(decided(each)[0], 1) for each in (*signals, signals[0])]
+    with pytest.raises(StorageFailed):
+        _written(journal, twice)
+    assert (_log_of(journal), journal.undecided_count()) == ([], 3)
+    assert _written(journal, twice[:3]) == [True] * 3
+    assert len(_log_of(journal)) == 3
+
+
+def test_many_signals_asked_about_at_once_are_what_each_is(journal):
+    once, withdrawn, bought = a_signal("once"), a_signal("withdrawn"), a_signal("bought")
+    revised = (a_revision(withdrawn, 3, Event.RETRACT), a_revision(bought, 2))
+    for seq, each in enumerate((once, withdrawn, bought, *revised), 1):
+        journal.record([an_arrival(seq, each)])
+    journal.write_decision(*_with_hash(decided(bought)))
+    ids = [each.signal_id for each in (once, withdrawn, bought)]
+    assert journal.revision_states([*ids, "0" * 32]) == {each: journal.revision_state(each) for each in ids}
+    assert journal.acted(ids) == {each for each in ids if journal.has_acted(each)} == {bought.signal_id}
+    # What was removed for its age is still known.
+    journal.write_decision(*_with_hash(decided(once)))
+    journal.prune(before=NOW + timedelta(days=900), stream_first_sequence=100)
+    assert journal.revision_states(ids) == {each: journal.revision_state(each) for each in ids}
 
 
 def test_an_intent_is_open_until_it_has_an_end(journal):

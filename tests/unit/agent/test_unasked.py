@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from contextlib import aclosing, closing
 from dataclasses import replace
 from datetime import timedelta
@@ -254,18 +255,28 @@ async def test_what_takes_no_word_is_decided_together_and_the_engine_is_not_aske
     watched.receive(*[signal for signal, _ in found])
     before = watched.journal.commits
     assert await watched.settled() == [label for _, label in found]
-    # The first one by itself, to see whether it goes on like this.
-    assert watched.journal.commits - before == 2
+    # The first one by itself, and then a few, to see whether it goes on like this.
+    assert watched.journal.commits - before == 3
     assert watched.engine.asked == []
     assert in_order(watched.journal) == list(range(1, 41))
 
 
-async def test_a_long_night_takes_two_commits_for_each_hundred_signals(watched):
-    watched.receive(*[stale(f"T{number}") for number in range(250)])
+async def test_a_long_night_takes_three_commits_for_each_256_signals(watched):
+    watched.receive(*[stale(f"T{number}") for number in range(600)])
     before = watched.journal.commits
-    assert await watched.settled() == ["STALE"] * 250
-    assert watched.journal.commits - before == 6
-    assert in_order(watched.journal) == list(range(1, 251))
+    assert await watched.settled() == ["STALE"] * 600
+    assert watched.journal.commits - before == 9
+    assert in_order(watched.journal) == list(range(1, 601))
+
+
+@pytest.mark.parametrize("place", [1, 2, 9, 10, 11, 12, 31, 32, 33, 34, 44, 60, 70])
+async def test_an_order_anywhere_in_a_batch_has_its_place(watched, place):
+    """Around the places where more is asked about, or more is decided at once."""
+    olds = [stale(f"T{number}") for number in range(69)]
+    watched.receive(*olds[: place - 1], a_signal("FRESH", ticker="FRESH"), *olds[place - 1 :])
+    settled = [each async for each in watched.desk.settle()]
+    assert [each.label for each in settled] == ["STALE"] * (place - 1) + ["FILLED"] + ["STALE"] * (70 - place)
+    assert seqs(settled) == in_order(watched.journal) == list(range(1, 71))
 
 
 async def test_each_signal_is_reported_to_the_operator_as_if_the_engine_had_been_asked(journal, watched, tmp_path):
@@ -407,27 +418,27 @@ async def _collect(desk, found):
 
 
 class Stubborn(Journal):
-    """A journal whose `at`th decision waits for `go`, and fails when `trouble` is set."""
+    """A journal whose `at`th write of decisions waits for `go`, and fails when `trouble` is set."""
 
     def lay(self, at, trouble=None):
         self.left, self.trouble = at, trouble
         self.is_there, self.go = threading.Event(), threading.Event()
 
-    def write_decision(self, *arguments, **more):
+    def write_decisions(self, *arguments, **more):
         self.left -= 1
         if self.left == 0:
             self.is_there.set()
             assert self.go.wait(20)
             if self.trouble is not None:
                 raise self.trouble
-        return super().write_decision(*arguments, **more)
+        return super().write_decisions(*arguments, **more)
 
 
 async def test_what_is_on_disk_is_told_though_the_rest_of_the_batch_could_not_be_written(path):
     with Stubborn.open(path) as journal:
         watched, found = Watched(journal, Paper()), []
         watched.receive(*[stale(f"T{number}") for number in range(20)])
-        journal.lay(5, StorageFailed("no space left"))
+        journal.lay(2, StorageFailed("no space left"))
         journal.go.set()
         with pytest.raises(StorageFailed):
             await _collect(watched.desk, found)
@@ -435,11 +446,13 @@ async def test_what_is_on_disk_is_told_though_the_rest_of_the_batch_could_not_be
         assert await watched.settled() == ["STALE"] * 19
 
 
-async def test_what_the_thread_writes_while_settling_is_cancelled_is_told(path, until):
+@pytest.mark.parametrize(("at", "told"), [(1, 1), (2, 10), (3, 40)])
+async def test_what_the_thread_writes_while_settling_is_cancelled_is_told(path, until, at, told):
     with Stubborn.open(path) as journal, closing(Disk.threaded()) as disk:
         desk, found = Desk(a_config(path.parent), journal, Paper(), Clock(), user="alice", disk=disk), []
         journal.record([an_arrival(seq, stale(f"T{seq}")) for seq in range(1, 41)])
-        journal.lay(20)
+        await disk.brief(time.sleep, 0.05)  # a slow disk: from here on all goes to its thread
+        journal.lay(at)
         settling = asyncio.create_task(_collect(desk, found))
         await until(journal.is_there.is_set, what="the thread is in the middle of it")
         settling.cancel()
@@ -447,7 +460,7 @@ async def test_what_the_thread_writes_while_settling_is_cancelled_is_told(path, 
         journal.go.set()
         await asyncio.wait([settling])
         assert settling.cancelled()
-        assert seqs(found + desk.untold()) == in_order(journal) == list(range(1, 41))
+        assert seqs(found + desk.untold()) == in_order(journal) == list(range(1, told + 1))
 
 
 def _alone(journal, engine):
@@ -492,9 +505,9 @@ async def test_shares_of_the_friends_own_are_not_closed_and_their_broker_is_not_
 
 
 async def test_a_halt_that_comes_between_two_batches_counts_for_the_second(watched):
-    watched.receive(*[watch(f"T{number}") for number in range(100)], a_close(ticker="GONE"))
+    watched.receive(*[watch(f"T{number}") for number in range(256)], a_close(ticker="GONE"))
     labels = []
     async for each in watched.desk.settle():
         labels.append(each.label)
         watched.journal.set_latch("local", "HALTED", "", NOW)
-    assert labels == ["WATCH_ONLY"] * 100 + ["HALTED"]
+    assert labels == ["WATCH_ONLY"] * 256 + ["HALTED"]
