@@ -55,6 +55,8 @@ _TRADE_AGE_S = 5.0
 _BEFORE_EXIT_S = 2.0
 _START_S = 25.0
 _PROBE = "SPY"
+# Ten questions a minute, of the 200 that Alpaca allows.
+KEEP_OPEN_S = 30.0
 _FAULTS = (Refused, Lost, Unreadable)
 
 
@@ -73,7 +75,9 @@ class AlpacaEngine:
         *,
         calendar: Calendar = NYSE,
         beats: Beats | None = None,
+        keep_open_s: float = KEEP_OPEN_S,
     ) -> None:
+        self._keep_open_s = keep_open_s
         self._settings, self._clock, self._calendar = settings, context.clock, calendar
         timeout_s = float(settings.timeout_s)
         bases = (settings.trading_base, settings.data_base)
@@ -92,7 +96,7 @@ class AlpacaEngine:
         self._symbols: dict[str, tuple[float, Symbol]] = {}
         self._trades: dict[str, tuple[float, datetime | None]] = {}
         self._quoting: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._watching: asyncio.Task[None] | None = None
+        self._attending: tuple[asyncio.Task[None], ...] = ()
         self._only_looks = context.only_looks
 
     @property
@@ -131,15 +135,17 @@ class AlpacaEngine:
         except (*_FAULTS, TimeoutError) as error:
             _log.warning("Alpaca does not answer at the start, and is asked again later: %s", error)
         if not self._only_looks:
-            self._watching = asyncio.create_task(self._day_end.run(), name="alpaca-day-end")
+            works = {"alpaca-day-end": self._day_end.run(), "alpaca-keep-open": self._keep_open()}
+            self._attending = tuple(asyncio.create_task(each, name=name) for name, each in works.items())
 
     async def close(self) -> None:
         """Stop watching and let go of the connections; orders stay."""
         self._updates.close()
-        if self._watching is not None:
-            self._watching.cancel()
+        for each in self._attending:
+            each.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._watching
+                await each
+        self._attending = ()
         for line in self._lines:
             line.close()
 
@@ -179,6 +185,11 @@ class AlpacaEngine:
             is_entry = isinstance(name, str) and is_ours(name) and name.endswith(f"-{Leg.ENTRY.value}")
             if is_entry and order.get("time_in_force") == "gtc" and order.get("order_class") in ("bracket", "oto"):
                 self._day_end.add(str(name), answers.instant(order.get("submitted_at") or order.get("created_at")))
+
+    async def _keep_open(self) -> None:
+        while True:
+            await asyncio.sleep(self._keep_open_s)
+            await self._orders.keep_open("/stocks/snapshots", symbols=_PROBE, feed=self._settings.feed.value)
 
     async def submit(self, plan: OrderPlan, client_order_id: str) -> Outcome:
         """Send an order, once. What Alpaca would refuse is REJECTED here, without asking it."""

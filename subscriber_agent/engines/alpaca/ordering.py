@@ -25,6 +25,8 @@ _SEARCH_PAUSES_S = (0.1, 0.3, 0.7, 1.5)
 # `lookup` waits this long for a "no such order" to become certain before it says UNKNOWN.
 _WAIT_S = 4.0
 _MAX_ROWS = 500
+# Account, positions and asset; the quote is asked for at another host.
+_READS_AT_ONCE = 3
 _FAULTS = (Refused, Lost, Unreadable)
 
 Row = Mapping[str, Any]
@@ -74,6 +76,28 @@ class Ordering:
             pass
         await asyncio.sleep(_PAUSE_S)
         return await line.run(call, limit_s=READ_S)
+
+    async def keep_open(self, path: str, **query: str) -> None:
+        """Ask for little over each connection that the next decision and its order go over, the quote's by `path`.
+
+        What stands idle for a minute or so is closed at the other end: the next call then pays for a new connection, or
+        is lost on the old one. Never raises what Alpaca or the line does.
+        """
+
+        def time_there(calls: Calls) -> Any:
+            return calls.get("/clock")
+
+        def data(calls: Calls) -> Any:
+            return calls.data(path, **query)
+
+        asked = [(self._posting, time_there), *[(self._reading, time_there)] * _READS_AT_ONCE, (self._quoting, data)]
+        found = await asyncio.gather(
+            *(line.run(call, limit_s=READ_S) for line, call in asked),
+            return_exceptions=True,
+        )
+        for each in found:
+            if isinstance(each, BaseException) and not isinstance(each, Refused | Lost):
+                raise each
 
     async def send(self, plan: OrderPlan, order_id: str, body: dict[str, Any]) -> Outcome:
         """POST the order, once in the life of this process, and say what came of it.

@@ -1,7 +1,8 @@
 """A stand-in for Alpaca, written from its published API: trading, market data and trade updates on one local port.
 
 It keeps real orders and positions, refuses what Alpaca refuses, and misbehaves when told to: `fail_next` lets the next
-matching request fail, before or after it took effect. `answers_after_s` is how far away it is: a whole round trip.
+matching request fail, before or after it took effect. `answers_after_s` is how far away it is: a whole round trip;
+`connects_after_s` is what a new connection costs besides, and `closes_idle_after_s` how long it keeps one that is idle.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ class StandIn:
     gives_updates: bool = True
     answers_listen: bool = True
     answers_after_s: float = 0.0
+    connects_after_s: float = 0.0
+    closes_idle_after_s: float = 75.0
+    peers: set[Any] = field(default_factory=set)
     asked_at: list[float] = field(default_factory=list)
     under_way: int = 0
     most_at_once: int = 0
@@ -105,7 +109,9 @@ class StandIn:
         app.router.add_delete("/v2/orders/{id}", self._cancel)
         app.router.add_get("/v2/stocks/snapshots", self._snapshots)
         app.router.add_get("/stream", self._stream)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+        self._runner = web.AppRunner(
+            app, shutdown_timeout=0.1, handler_cancellation=True, keepalive_timeout=self.closes_idle_after_s
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -266,6 +272,10 @@ class StandIn:
         self.under_way += 1
         self.most_at_once = max(self.most_at_once, self.under_way)
         try:
+            peer = request.transport and request.transport.get_extra_info("peername")
+            if peer not in self.peers:
+                self.peers.add(peer)
+                await asyncio.sleep(self.connects_after_s)
             answer = await self._answer(request, handler)
             await asyncio.sleep(self.answers_after_s)
             return answer

@@ -6,12 +6,13 @@ import asyncio
 import time
 from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from alpaca_stand_in import StandIn
 from test_alpaca_desk import Alice, a_buy, a_sale, alice
-from test_alpaca_engine import Start, alpaca, clock, start
+from test_alpaca_engine import ENTRY, ENTRY_ID, Clock, Start, alpaca, clock, engine_for, start
 
 from subscriber_agent.engines.engine import EngineSilent
 
@@ -89,6 +90,39 @@ async def test_looks_that_are_given_up_do_not_hold_up_the_next_one(alice: Alice)
     assert (await gathered(alice)).account.cash == alice.broker.cash
     assert time.monotonic() - began < 0.3
     assert failures(alice) == 0
+
+
+async def test_what_a_decision_needs_is_still_connected_after_a_pause(tmp_path: Path, clock: Clock) -> None:
+    broker = StandIn(answers_after_s=0.1, closes_idle_after_s=1.0)
+    await broker.start()
+    engine = engine_for(broker, clock, tmp_path)
+    await engine.start()
+    try:
+        for _ in range(5):
+            await engine._orders.keep_open("/stocks/snapshots", symbols="SPY", feed="iex")
+            await asyncio.sleep(0.4)
+        before = len(broker.peers)
+        await asyncio.gather(engine.account(), engine.positions(), engine.quote("ACME"), engine.symbol("ACME"))
+        assert (await engine.submit(ENTRY, ENTRY_ID)).state.is_working
+        assert len(broker.peers) == before
+    finally:
+        await engine.close()
+        await broker.stop()
+
+
+async def test_an_alpaca_that_is_away_ends_no_keeping_open(tmp_path: Path, clock: Clock, until: Any) -> None:
+    broker = StandIn()
+    await broker.start()
+    engine = engine_for(broker, clock, tmp_path, keep_open_s=0.02)
+    await engine.start()
+    try:
+        broker.fail_next("GET", "/v2", "drop", times=20)
+        await until(lambda: not broker.faults, what="all of them failed")
+        before = len(broker.asked("GET", "/v2/clock"))
+        await until(lambda: len(broker.asked("GET", "/v2/clock")) > before + 8, what="it goes on")
+    finally:
+        await engine.close()
+        await broker.stop()
 
 
 async def test_an_order_is_looked_up_with_its_legs_in_one_answer(alice: Alice) -> None:

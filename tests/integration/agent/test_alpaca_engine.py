@@ -17,7 +17,7 @@ from alpaca_stand_in import KEY_ID, SECRET, StandIn
 
 from signal_contract.errors import EngineUnusable
 from subscriber_agent.accounting.book import Leg, Side
-from subscriber_agent.engines.alpaca.engine import AlpacaEngine, make
+from subscriber_agent.engines.alpaca.engine import KEEP_OPEN_S, AlpacaEngine, make
 from subscriber_agent.engines.alpaca.keys import AlpacaKeys
 from subscriber_agent.engines.alpaca.sdk import Lost, Refused
 from subscriber_agent.engines.alpaca.settings import AlpacaSettings
@@ -102,13 +102,19 @@ async def start(alpaca: StandIn, clock: Clock, tmp_path: Path) -> AsyncIterator[
 
 
 def engine_for(
-    alpaca: StandIn, clock: Clock, tmp_path: Path, *, only_looks: bool = False, **values: Any
+    alpaca: StandIn,
+    clock: Clock,
+    tmp_path: Path,
+    *,
+    only_looks: bool = False,
+    keep_open_s: float = KEEP_OPEN_S,
+    **values: Any,
 ) -> AlpacaEngine:
     settings = AlpacaSettings(
         **{"trading_url": alpaca.url, "data_url": alpaca.url, "timeout_s": "0.5", "settle_s": "0", **values}
     )
     context = EngineContext(tmp_path, tmp_path, "alice", clock, {}, only_looks)
-    return AlpacaEngine(settings, AlpacaKeys(KEY_ID, SECRET), context, beats=FAST)
+    return AlpacaEngine(settings, AlpacaKeys(KEY_ID, SECRET), context, beats=FAST, keep_open_s=keep_open_s)
 
 
 def posts(alpaca: StandIn) -> list[Any]:
@@ -485,7 +491,7 @@ async def test_who_only_looks_withdraws_nothing(start: Start, alpaca: StandIn, c
     clock.now = NEXT_DAY
     looking = engine_for(alpaca, clock, tmp_path, only_looks=True)
     await looking.start()
-    assert looking._watching is None
+    assert not looking._attending
     await looking.close()
     assert alpaca.order(ENTRY_ID)["status"] == "new"
 
