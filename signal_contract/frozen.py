@@ -1,12 +1,11 @@
-"""`dataclass`, for modules that are full of frozen ones: a command that loads a hundred of them starts 35 ms sooner.
+"""`dataclass`, for modules that are full of frozen ones: made in half the time, which is 0.3 ms each at every start.
 
-Before 3.13 Python compiles each method of each dataclass by itself, six for a frozen one. Here they are compiled in one
-go, as 3.13 does. Whatever is not plainly `@dataclass(frozen=True, slots=True)` is made by Python's own.
+Python's own (3.11 to 3.13) writes and compiles six methods for each of them. Here what is alike for all is shared, and
+the rest compiled in one go. Whatever is not plainly `@dataclass(frozen=True, slots=True)` is made by Python's own.
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import MISSING, Field, FrozenInstanceError, fields
 from dataclasses import dataclass as _dataclass
 from typing import TYPE_CHECKING, Any
@@ -89,7 +88,7 @@ def _setstate(self: Any, state: list[Any]) -> None:
 
 _COMMON = {"__setattr__": _setattr, "__delattr__": _delattr, "__getstate__": _getstate, "__setstate__": _setstate}
 
-if TYPE_CHECKING or sys.version_info >= (3, 13):
+if TYPE_CHECKING:
     from dataclasses import dataclass
 else:
 
