@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from signal_contract.errors import CatalystError, ExitCode
-from signal_contract.frozen import dataclass
 
 ENVELOPE_VERSION = 1
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from nacl.exceptions import CryptoError
 from nacl.signing import SigningKey, VerifyKey
 
 from signal_contract.errors import InputError, SignatureInvalid
-from signal_contract.frozen import dataclass
 
 SIGNATURE_HEADER = "Catalyst-Signature"
 MESSAGE_ID_HEADER = "Nats-Msg-Id"

@@ -7,12 +7,12 @@ Sources: NATS ADR-37 (pull consumers), ADR-42 (pinned clients) and what was meas
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
 from typing import Any
 
 from signal_contract.feedback import Kind
-from signal_contract.frozen import dataclass
 from signal_contract.subject import CONTROL_ALL, CONTROL_USER, SIGNALS_ROOT, control_filters, user_name_checked
 
 STREAM = "SIGNALS"

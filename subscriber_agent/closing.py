@@ -20,13 +20,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import orjson
 
 from signal_contract.errors import StorageFailed
-from signal_contract.frozen import dataclass
 from subscriber_agent.accounting.book import ZERO, Book, Leg, Position
 from subscriber_agent.accounting.ledger_keeper import LedgerKeeper
 from subscriber_agent.engines.engine import OutcomeState, order_id_from

@@ -5,10 +5,9 @@ For commands beside the agent. It only reads the journal. The engine is not aske
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from signal_contract.frozen import dataclass
 from subscriber_agent.accounting.book import ZERO, Fill, known
 from subscriber_agent.engines.engine import Account, Holding
 from subscriber_agent.journal import EngineSnapshot, JournalReader

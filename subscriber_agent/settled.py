@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from signal_contract.frozen import dataclass
 from signal_contract.tracing import TRACEPARENT, trace_of
 from subscriber_agent.accounting.book import Fill, Leg, Position
 from subscriber_agent.engines.engine import Account, Holding, Outcome

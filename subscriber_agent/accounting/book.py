@@ -6,13 +6,11 @@ Pure: knows neither journal nor engine. Quantities are signed here (a short posi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
-
-from signal_contract.frozen import dataclass
 
 ZERO = Decimal(0)
 # 10^18 USD: beyond it a number is a fault somewhere, and its products would leave the arithmetic's range.

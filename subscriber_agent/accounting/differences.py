@@ -14,13 +14,12 @@ A ticker with an order under way is left alone for a while: its fill may be know
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from signal_contract.frozen import dataclass
 from subscriber_agent.accounting.book import ZERO, Leg, Side, known
 from subscriber_agent.engines.engine import Holding, WorkingOrder, is_ours, triggered_order_id
 from subscriber_agent.risk.decision import OrderType, text_of

@@ -7,14 +7,13 @@ before he counts it. Amounts in USD.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Self
 
-from signal_contract.frozen import dataclass
 from subscriber_agent.accounting.book import ZERO, Fill, known
 from subscriber_agent.accounting.calendar import Calendar, new_york_day
 

@@ -6,10 +6,10 @@ The same sums as the checks make, for people: it decides nothing. Amounts in USD
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from signal_contract.frozen import dataclass
 from subscriber_agent.accounting.book import ZERO, Book, Position, WorkingEntry, known, total_known
 from subscriber_agent.accounting.calendar import Calendar
 from subscriber_agent.accounting.ledger import LatchKind, Ledger

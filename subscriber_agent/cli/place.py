@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from signal_contract.errors import NotFound
-from signal_contract.frozen import dataclass
 
 if TYPE_CHECKING:
     from signal_contract.creds import Creds

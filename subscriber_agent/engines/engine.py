@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol
 
-from signal_contract.frozen import dataclass
 from subscriber_agent.accounting.book import Leg, Side
 from subscriber_agent.risk.decision import OrderPlan, OrderType, text_of
 from subscriber_agent.risk.market import Capabilities, Quote, Symbol

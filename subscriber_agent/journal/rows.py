@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from signal_contract.control import Control, Verb
-from signal_contract.frozen import dataclass
 from signal_contract.model import Signal
 from subscriber_agent.accounting.book import Fill
 from subscriber_agent.engines.engine import Account, Holding, Outcome, OutcomeState, WorkingOrder

@@ -13,11 +13,11 @@ a scope the order is the stream's:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from signal_contract.control import Control, Verb
-from signal_contract.frozen import dataclass
 from subscriber_agent.risk.market import TradingState
 
 LOCAL_LATCH, OPERATOR_LATCH, OPERATOR_USER_LATCH = "local", "operator", "operator_user"

@@ -13,11 +13,10 @@ LIVE      otherwise                                                     a signal
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from signal_contract.frozen import dataclass
 from signal_contract.heartbeat import INTERVAL_S
 
 PULL_SILENT_S = 12.5

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from signal_contract.frozen import dataclass
 from subscriber_agent.accounting.book import Leg, Side
 from subscriber_agent.risk.codes import Code
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from signal_contract.frozen import dataclass
 from subscriber_agent.accounting.book import known
 from subscriber_agent.accounting.calendar import Calendar
 from subscriber_agent.accounting.ledger import Latched, LatchKind, Ledger

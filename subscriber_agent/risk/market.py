@@ -6,11 +6,11 @@ engine, which has no broker; on any other engine what is unknown refuses.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from signal_contract.frozen import dataclass
 from signal_contract.model import Session
 from subscriber_agent.accounting.ledger import Ledger
 from subscriber_agent.risk.decision import TimeInForce

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from signal_contract.frozen import dataclass
 from subscriber_agent.settings.config import AgentConfig
 from subscriber_agent.settings.directions import Change
 

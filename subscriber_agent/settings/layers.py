@@ -6,12 +6,12 @@ A later file replaces a setting as a whole: a list or a mapping means what the l
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from pydantic import BaseModel
 
-from signal_contract.frozen import dataclass
 from subscriber_agent.settings.fields import model_at
 from subscriber_agent.settings.yaml_source import KeyPath
 

@@ -6,14 +6,13 @@ Aliases, tags, deep nesting and large files are refused: a settings file needs n
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from signal_contract.errors import ConfigInvalid
-from signal_contract.frozen import dataclass
 
 MAX_BYTES = 256 * 1024
 _MAX_DEPTH = 10
