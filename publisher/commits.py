@@ -2,7 +2,8 @@
 so does what comes while the outbox is writing.
 
 While the disk is quick the commit is done at once, in the loop's own thread: handing it to another one and back takes
-as long, and there each of its statements would wait for the interpreter. On a slow disk one thread writes.
+as long, and there each of its statements would wait for the interpreter. On a slow disk one thread writes. Another
+process that writes for long holds the loop up once.
 """
 
 from __future__ import annotations
@@ -89,9 +90,9 @@ class Commits:
         """
         return await self._queued(_Job(self._loop.create_future(), entries=entries))
 
-    def confirm(self, receipts: Sequence[Receipt]) -> asyncio.Future[tuple[Submitted, ...]]:
-        """Note receipts; when it is done they are synced. Brings StorageFailed."""
-        return self._queued(_Job(self._loop.create_future(), receipts=receipts))
+    async def confirm(self, receipts: Sequence[Receipt]) -> None:
+        """Note receipts; on return they are synced. Raises StorageFailed."""
+        await self._queued(_Job(self._loop.create_future(), receipts=receipts))
 
     def _queued(self, job: _Job) -> asyncio.Future[tuple[Submitted, ...]]:
         self._waiting.append(job)

@@ -15,8 +15,6 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 from publisher.commits import Commits, Waiting
 from publisher.entry import Entry, Receipt
@@ -53,8 +51,7 @@ class Sending:
         self._queue = self._supply.queue
         self._flight: deque[tuple[Waiting, asyncio.Future[PubAck]]] = deque()
         self._acked: list[Receipt] = []
-        self._confirming: set[asyncio.Future[Any]] = set()
-        self._failure: BaseException | None = None  # of a commit
+        self._confirming: asyncio.Task[None] | None = None
         self._clock = asyncio.get_running_loop().time
         self._until = self._clock() + _DRAIN_S
         self._careful = 0  # so many are to be sent one at a time
@@ -70,9 +67,9 @@ class Sending:
         finally:
             self._supply.close()
             self._forget_flight()
-            self._confirm()
-            if self._confirming:  # a failure was raised already, or is worth less than what ends this
-                await asyncio.wait(self._confirming)
+            if self._confirming is not None:
+                await asyncio.wait([self._confirming])
+                self._confirming.exception()  # raised already, or worth less than what ends this
         return failure, damaged
 
     async def _all(self) -> tuple[CatalystError | None, Entry | None]:
@@ -87,9 +84,6 @@ class Sending:
             failure = await self._one_at_a_time() if self._careful else await self._in_a_window()
             if failure is not None:
                 return failure, None
-            if self._failure is not None:
-                raise self._failure
-            self._confirm()
 
     async def _more_comes(self) -> bool:
         """Whether this process is submitting more right now: then a new drain would begin at once."""
@@ -160,30 +154,22 @@ class Sending:
 
     def _note(self, entry: Entry, ack: PubAck) -> None:
         self._acked.append(Receipt(entry.message_id, ack.sequence, ack.is_duplicate))
+        if self._confirming is not None and self._confirming.done():
+            self._confirming.result()
+            self._confirming = None
+        if self._confirming is None:
+            self._confirming = asyncio.create_task(self._confirm(), name="relay-confirm")
 
-    def _confirm(self) -> None:
-        """Commit the receipts that are in. What is sent again for want of one is a duplicate."""
-        if self._acked:
+    async def _confirm(self) -> None:
+        # One commit for all receipts that came during the last one. What is sent again for want of it is a duplicate.
+        while self._acked:
             receipts, self._acked = self._acked, []
-            confirming = self._commits.confirm(receipts)
-            self._confirming.add(confirming)
-            confirming.add_done_callback(partial(self._on_disk, receipts))
-
-    def _on_disk(self, receipts: list[Receipt], confirming: asyncio.Future[Any]) -> None:
-        self._confirming.discard(confirming)
-        if confirming.cancelled():
-            return
-        self._failure = self._failure or confirming.exception()
-        if self._failure is not None:
-            return
-        for each in receipts:
-            reached("relay.confirmed")
-            self.receipts.append(each)
-            self._ways.told(each)
+            await self._commits.confirm(receipts)
+            for each in receipts:
+                reached("relay.confirmed")
+                self.receipts.append(each)
+                self._ways.told(each)
 
     async def _confirmed(self) -> None:
-        self._confirm()
-        while self._confirming:
-            await asyncio.wait(self._confirming)
-        if self._failure is not None:
-            raise self._failure
+        if self._confirming is not None:
+            await self._confirming

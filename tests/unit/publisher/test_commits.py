@@ -54,7 +54,7 @@ async def test_what_comes_during_a_commit_shares_the_next_one_in_its_order(
     first = asyncio.create_task(commits.submit([entry(0)]))
     await until(lambda: outbox.commits > 0, what="the first commit")
     rest = [asyncio.create_task(commits.submit([entry(n)])) for n in (5, 3, 9)]
-    receipt = commits.confirm([Receipt("id0.1", 1, is_duplicate=False)])
+    receipt = asyncio.create_task(commits.confirm([Receipt("id0.1", 1, is_duplicate=False)]))
     await asyncio.sleep(0)
     outbox.first.set()
     answers = await asyncio.gather(first, *rest)

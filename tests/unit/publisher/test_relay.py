@@ -4,7 +4,7 @@ integration)."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import pytest
 from filelock import FileLock
 
 from publisher.circuit import FAILURES_UNTIL_DOWN, Circuit, CircuitState
-from publisher.entry import Entry, Receipt
+from publisher.commits import Commits
+from publisher.entry import Entry, Receipt, Submitted
 from publisher.outbox import Outbox
 from publisher.relay import Relay, Span, Wire, is_final
 from signal_contract.delivery import PubAck
@@ -27,6 +28,7 @@ from signal_contract.errors import (
     PlaintextRefused,
     RequestTimedOut,
     ServerUnreachable,
+    StorageFailed,
     StreamMissing,
 )
 
@@ -252,3 +254,68 @@ def test_pauses_double_up_to_five_seconds_and_are_cut_by_up_to_half() -> None:
     longest = [Circuit(failures).pause_s(0) for failures in (1, 2, 3, 6, 7, 10_000)]
     assert longest == pytest.approx([0.1, 0.2, 0.4, 3.2, 5.0, 5.0])
     assert Circuit(1).pause_s(1) == pytest.approx(0.05)
+
+
+class Refusing(Outbox):
+    """Takes no receipts until it is told to."""
+
+    is_full = True
+
+    def write(
+        self, groups: Sequence[Sequence[Entry]], receipts: Sequence[Receipt], *, now: datetime
+    ) -> list[tuple[Submitted, ...]]:
+        if receipts and self.is_full:
+            raise StorageFailed("the disk is full")
+        return super().write(groups, receipts, now=now)
+
+
+async def test_receipts_that_the_disk_refuses_are_asked_for_again(outbox: Outbox) -> None:
+    wire, told = FakeWire(), list[Receipt]()
+    with Refusing.open(outbox.path) as refusing:
+        relay = Relay(refusing, wire.dial, on_receipt=told.append)
+        with pytest.raises(StorageFailed):
+            await relay.drain(timeout_s=5)
+        assert (told, refusing.waiting()) == ([], 4)
+        refusing.is_full = False
+        drained = await relay.drain(timeout_s=5)
+    assert wire.stored == ALL
+    assert tuple(told) == drained.receipts
+    assert [each.message_id for each in told] == ALL
+    assert told[0].is_duplicate
+
+
+async def test_what_is_submitted_during_a_drain_goes_out_behind_the_rest(outbox: Outbox) -> None:
+    wire = FakeWire()
+    commits = Commits(outbox)
+    relay = Relay(outbox, wire.dial, commits=commits)
+    draining = asyncio.create_task(relay.drain(timeout_s=5))
+    more = [Entry(f"id{n}.1", f"signals.fda.T{n}", b"p", "c2ln") for n in range(4, 7)]
+    for each in more:
+        await commits.submit([each])
+    assert (await draining).failure is None
+    assert (await relay.drain(timeout_s=5)).failure is None
+    assert wire.stored == [*ALL, *(each.message_id for each in more)]
+    await commits.close()
+
+
+async def test_drain_that_is_cancelled_keeps_the_receipts_that_came(outbox: Outbox) -> None:
+    wire, told = FakeWire(), list[Receipt]()
+
+    def on_receipt(receipt: Receipt) -> None:
+        told.append(receipt)
+        if len(told) == 2:
+            draining.cancel()
+
+    draining = asyncio.create_task(Relay(outbox, wire.dial, on_receipt=on_receipt).drain(timeout_s=5))
+    with pytest.raises(asyncio.CancelledError):
+        await draining
+    assert len(told) >= 2
+    assert outbox.waiting() == 4 - len(told)
+
+
+async def test_fault_of_who_is_told_ends_the_drain(outbox: Outbox) -> None:
+    def on_receipt(_: Receipt) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await Relay(outbox, FakeWire().dial, on_receipt=on_receipt).drain(timeout_s=5)
