@@ -19,33 +19,26 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from signal_contract import edges
-from signal_contract.feedback import Feedback
 from signal_contract.model import Action, Signal
-from subscriber_agent.accounting.book import Book, Fill
+from subscriber_agent.accounting.book import Fill
 from subscriber_agent.accounting.calendar import NYSE
-from subscriber_agent.accounting.ledger import Ledger
 from subscriber_agent.accounting.ledger_keeper import LedgerKeeper
 from subscriber_agent.closing import Closing, Planned
+from subscriber_agent.deciding import AGAIN, ASKED, Deciding
 from subscriber_agent.disk import Disk
-from subscriber_agent.engines.engine import Engine, order_id_from
+from subscriber_agent.engines.engine import Engine
 from subscriber_agent.exiting import Exiting
 from subscriber_agent.handover import Handover
-from subscriber_agent.journal import Journal, OrderIntent, Stored
-from subscriber_agent.journal.rows import ApprovalRow, ApprovalState
+from subscriber_agent.journal import Journal, Stored
 from subscriber_agent.protecting import RELEASE_S, Protecting
-from subscriber_agent.recording import Recorder, new_id
+from subscriber_agent.recording import Recorder
 from subscriber_agent.recovering import Recovering
-from subscriber_agent.reporting.reports import decision_report
-from subscriber_agent.risk.codes import Code
-from subscriber_agent.risk.decide import decide
 from subscriber_agent.risk.decision import Decision, Verdict
-from subscriber_agent.risk.market import Health
 from subscriber_agent.settings.config import AgentConfig
 from subscriber_agent.settled import Decided, Gathered, Recovered, Settled, breach_dict
-from subscriber_agent.situation import Rules, Situation, answer_by, shown_price
+from subscriber_agent.situation import Rules, Situation, shown_price
 from subscriber_agent.unasked import Unasked
 
-_ASKED, _AGAIN = 1, 2
 # Few are decided at once, in a millisecond or two; more in the disk's thread, so that everybody else has a turn.
 _FEW = 10
 
@@ -74,7 +67,6 @@ class Desk:
         self._journal = journal
         self._engine = engine
         self._clock = clock
-        self._user = user
         self._disk = disk or Disk.inline()
         self._keeper = LedgerKeeper(journal, NYSE)
         self._situation = Situation(journal, engine)
@@ -94,6 +86,16 @@ class Desk:
             release_s=release_s,
         )
         self._exiting = Exiting(journal, self._handover, self._protecting, self._disk, self._told)
+        self._deciding = Deciding(
+            journal,
+            self._situation,
+            self._keeper,
+            self._closing,
+            clock,
+            engine=engine.name,
+            user=user,
+            skew_s=self._skew_s,
+        )
         self._recovering = Recovering(
             journal,
             self._handover,
@@ -104,7 +106,7 @@ class Desk:
             self._keeper,
             clock,
             self._disk,
-            self._decided,
+            self._deciding.decided,
             self._told,
         )
         self._unasked = Unasked(
@@ -113,7 +115,7 @@ class Desk:
             clock,
             skew_s=self._skew_s,
             is_closing=self.is_closing,
-            reports=self._decision_reports,
+            reports=self._deciding.reports,
         )
         self._untold: list[Settled] = []
         self.clock_skew_s: float | None = 0.0
@@ -157,7 +159,7 @@ class Desk:
                 while self._untold:
                     yield self._untold.pop(0)
                 if batch:
-                    yield await self._settled(batch.pop(0), _ASKED)
+                    yield await self._settled(batch.pop(0), ASKED)
 
     async def _settle_unasked(self, batch: list[Stored]) -> None:
         """Decide the first signals of a batch, as far as nobody has to be asked; they are untold then."""
@@ -185,7 +187,7 @@ class Desk:
     async def settle_approved(self) -> AsyncGenerator[Settled, None]:
         """Decide again, by the rules of now, what the friend said yes to. As `settle` otherwise."""
         for stored in await self._disk.brief(self._journal.due_approvals):
-            yield await self._settled(stored, _AGAIN)
+            yield await self._settled(stored, AGAIN)
 
     async def _settled(self, stored: Stored, attempt: int) -> Settled:
         gathered = await self.gather(stored)
@@ -195,7 +197,7 @@ class Desk:
         """What would be decided now, for `explain`: nothing is written, nothing is ordered."""
         rules = self._rules
         gathered = await self._handover.gathered(rules, stored.signal.ticker)
-        return await self._disk.run(self._previewed, stored, gathered, rules, show_all)
+        return await self._disk.run(self._deciding.previewed, stored, gathered, rules, show_all)
 
     async def gather(self, stored: Stored) -> Gathered:
         """What the engine says before a decision. It is shown the signal's price, which may trigger a stop.
@@ -208,67 +210,15 @@ class Desk:
             return replace(await self._handover.gathered(rules, ticker), exits=exits)
         # A price that is the signal's own exit price must not trigger the stop first.
         gathered = await self._handover.gathered(rules, ticker)
-        decision = await self._disk.brief(self._decided, stored, gathered, rules)
+        decision = await self._disk.brief(self._deciding.decided, stored, gathered, rules)
         if decision.verdict is Verdict.ACCEPTED:
             return gathered
         exits = await self._observe(stored.signal, rules)
         return replace(await self._handover.gathered(rules, ticker), exits=exits)
 
-    def decide_and_keep(self, stored: Stored, gathered: Gathered, attempt: int = _ASKED) -> Decided:
-        """Decide about a signal of the journal and write it down, with its order and its reports, in one commit.
-
-        Joins the caller's transaction. Whoever wrote a decision first hands its order over: a second copy must not.
-        `attempt` 2 is the decision after the friend's yes.
-        """
-        rules = self._rules
-        with self._journal.transaction():
-            held = self._situation.holdings(gathered, self._clock())
-            breaches = self._closing.synced(held, rules)
-            decision = self._decided(stored, gathered, rules, held=held)
-            if attempt == _AGAIN:
-                decision = self._as_approved(decision)
-            intent = self._intent(decision)
-            if intent is None:
-                # An order must not wait for it, and makes it old at once; `look` and `tend` show what is behind it.
-                self._closing.show(gathered, held)
-            is_mine = self._journal.write_decision(
-                decision, rules.config_hash, intent, attempt=attempt, stream_seq=stored.stream_seq
-            )
-            until = self._keep_with(stored, decision, intent, rules) if is_mine else None
-            if attempt == _AGAIN:
-                self._journal.approval_done(decision.signal_id, decision.revision, decision.decided_at)
-            withdrawn = self._situation.trades_withdrawn(stored.signal)
-        position = held.positions.get(stored.signal.ticker)
-        return Decided(stored, decision, intent if is_mine else None, gathered, withdrawn, breaches, until, position)
-
-    def _keep_with(
-        self, stored: Stored, decision: Decision, intent: OrderIntent | None, rules: Rules
-    ) -> datetime | None:
-        """What belongs on disk with a decision: reports, the probe, the question to the friend (until when)."""
-        if intent is None:
-            # With an order, the first word about it brings the report.
-            self._journal.add_feedback(self._decision_reports(stored, decision, rules))
-        if decision.verdict is Verdict.ACCEPTED:
-            self._note_probe(rules, decision.decided_at)
-        if decision.code is not Code.APPROVAL_REQUIRED or decision.plan is None:
-            return None
-        until = answer_by(stored.signal, rules.limits)
-        self._journal.ask_approval(decision.signal_id, decision.revision, decision.plan, until, decision.decided_at)
-        return until
-
-    def _as_approved(self, decision: Decision) -> Decision:
-        """The decision with no more shares than the friend said yes to: the account may have grown since."""
-        plan, approved = decision.plan, self._journal.approvals(ApprovalState.APPROVED.value)
-        asked = [each.plan.quantity for each in approved if _revision(each) == _revision(decision)]
-        if plan is None or not asked or plan.quantity <= asked[0]:
-            return decision
-        return replace(decision, plan=replace(plan, quantity=asked[0]))
-
-    def _note_probe(self, rules: Rules, now: datetime) -> None:
-        """An order through an open circuit is its probe: noted before it goes, so that there is one at a time."""
-        breaker = self._journal.breaker(self._engine.name)
-        if breaker.health(rules.limits, now) is Health.PROBE:
-            self._journal.set_breaker(breaker.probing(now), self._engine.name)
+    def decide_and_keep(self, stored: Stored, gathered: Gathered, attempt: int = ASKED) -> Decided:
+        """Decide about a signal of the journal and write it down, in the caller's transaction or one of its own."""
+        return self._deciding.decide_and_keep(stored, gathered, self._rules, attempt)
 
     async def finish(self, decided: Decided) -> Settled:
         """Hand over what was decided, and write down what came of it."""
@@ -366,39 +316,6 @@ class Desk:
         self._situation.seen[signal.ticker], _ = shown
         return await self._handover.observe(signal.ticker, *shown, rules)
 
-    # The journal's part: on the disk's thread -------------------------------------------------------------------
-
-    def _previewed(self, stored: Stored, gathered: Gathered, rules: Rules, show_all: bool) -> Decision:
-        now = self._clock()
-        ledger = self._keeper.preview(self._situation.holdings(gathered, now).equity, now)
-        return self._decided(stored, gathered, rules, ledger=ledger, show_all=show_all)
-
-    def _decided(
-        self,
-        stored: Stored,
-        gathered: Gathered,
-        rules: Rules,
-        *,
-        held: Book | None = None,
-        ledger: Ledger | None = None,
-        excluding: str = "",
-        show_all: bool = False,
-    ) -> Decision:
-        """The decision by the journal of now; `excluding` leaves out one order, as if it had not been intended."""
-        now, signal_id = self._clock(), stored.signal.signal_id
-        held = self._situation.holdings(gathered, now) if held is None else held
-        book = self._situation.book(held, now, signal_id=signal_id, excluding=excluding)
-        market = self._situation.market(
-            stored,
-            gathered,
-            rules,
-            ledger or self._keeper.ledger,
-            now,
-            skew_s=self._skew_s(),
-            is_closing=self.is_closing(),
-        )
-        return decide(stored.signal, book, rules.limits, market, now, show_all=show_all)
-
     def _server_now(self) -> datetime:
         """Now by the server's clock: a clock that was set must neither begin a trading day nor end a hold time."""
         skew_s = self._skew_s()
@@ -407,18 +324,3 @@ class Desk:
 
     def _skew_s(self) -> float | None:
         return None if self.clock_skew_s is None else round(self.clock_skew_s + self.drift_s(), 3)
-
-    def _decision_reports(self, stored: Stored, decision: Decision, rules: Rules) -> list[Feedback]:
-        report = decision_report(decision, stored.stream_seq, self._clock(), rules.config.privacy, new_id())
-        return [] if report is None else [report]
-
-    def _intent(self, decision: Decision) -> OrderIntent | None:
-        plan = decision.plan
-        if decision.verdict is not Verdict.ACCEPTED or plan is None:
-            return None
-        order_id = order_id_from(decision.signal_id, self._user, plan.leg, decision.revision)
-        return OrderIntent(order_id, decision.signal_id, decision.revision, plan, decision.decided_at)
-
-
-def _revision(asked: Decision | ApprovalRow) -> tuple[str, int]:
-    return asked.signal_id, asked.revision
