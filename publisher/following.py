@@ -7,7 +7,7 @@ truncated file may have grown past the offset.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -75,11 +75,22 @@ def route_from(place: Place, current: Candidate | None, rotated: Sequence[Candid
     left = next((each for each in rotated if each.inode == place.inode and each.size >= place.offset), None)
     if left is None:
         return Route(now, 0, Turn.LOST)
-    later = sorted(
-        (each for each in rotated if each.modified_ns > left.modified_ns and each.name != left.name),
-        key=lambda each: each.modified_ns,
-    )
+    later = later_than(left, rotated, older={each.inode for each in rotated})
     return Route((left.name, *(each.name for each in later), *now), place.offset, Turn.ROTATED)
+
+
+def later_than(left: Candidate, rotated: Sequence[Candidate], *, older: Set[int]) -> list[Candidate]:
+    """What was rotated after `left`, in its order. `older` are inodes that were there before it: two files may have
+    been written to within the time that a file system can tell.
+    """
+    found = [
+        each
+        for each in rotated
+        if each.inode != left.inode
+        and each.size > 0
+        and (each.modified_ns > left.modified_ns or (each.modified_ns == left.modified_ns and each.inode not in older))
+    ]
+    return sorted(found, key=lambda each: each.modified_ns)
 
 
 def place_bytes(place: Place, path: str) -> bytes:

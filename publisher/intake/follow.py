@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from publisher.following import Candidate, Place, Turn, line_digest, place_bytes, place_from, route_from
+from publisher.following import Candidate, Place, Turn, later_than, line_digest, place_bytes, place_from, route_from
 from publisher.intake.lines import MAX_LINE_BYTES, Line
 from publisher.intake.outcome import Draft, Outcome, RefusalCode, Refused
 from publisher.intake.record import Intake
@@ -47,6 +47,7 @@ class Tail:
         self._memory = memory
         self._file: FileIO | None = None
         self._waiting: list[Path] = []
+        self._older: set[int] = set()
         self._place = None if from_start else self._remembered()
         self._is_resumed = self._place is None
         self._at_end = from_end and self._place is None
@@ -120,18 +121,17 @@ class Tail:
         """Once, at the beginning: find the file of the remembered place again."""
         if self._is_resumed or self._place is None:
             return
-        current = _candidate(self.path)
-        rotated = [
-            found
-            for name in sorted(self.path.parent.glob(f"{_escaped(self.path.name)}?*"))
-            if not name.name.endswith(_PACKED) and (found := _candidate(name)) is not None
-        ]
-        route = route_from(self._place, current, rotated)
+        route = route_from(self._place, _candidate(self.path), self._rotated())
         if route.names:
             self._is_resumed = True
             self._turn = route.turn
             self._waiting = [Path(name) for name in route.names[1:]]
             self._open(Path(route.names[0]), route.offset)
+
+    def _rotated(self) -> list[Candidate]:
+        names = sorted(self.path.parent.glob(f"{_escaped(self.path.name)}?*"))
+        found = (_candidate(each) for each in names if not each.name.endswith(_PACKED))
+        return [each for each in found if each is not None]
 
     def _opened(self) -> bool:
         if self._file is None and self._is_resumed:
@@ -149,6 +149,7 @@ class Tail:
             place = _end_of(file, inode)
         self._at_end = False
         self._file, self._place, self._number = file, place, 0
+        self._older = {each.inode for each in self._rotated()}
         if place.offset and not _fits(file, place):
             self._begin_anew()
 
@@ -164,11 +165,18 @@ class Tail:
         self._place, self._number = Place(self._current[1].inode), 0
 
     def _is_left(self) -> bool:
-        """Whether the writer has moved on: another file lies at the path, and has something in it."""
+        """Whether the writer has moved on: another file lies at the path, or was rotated too, with something in it."""
         if self._waiting:
             return True
-        found = _candidate(self.path)
-        return found is not None and self._place is not None and found.inode != self._place.inode and found.size > 0
+        file, place = self._current
+        current = _candidate(self.path)
+        if current is not None and current.inode == place.inode:
+            return False
+        own = os.fstat(file.fileno())
+        left = Candidate(str(self.path), own.st_ino, own.st_size, own.st_mtime_ns)
+        # Only the next one: by the time it is read the others may have been renamed.
+        self._waiting = [Path(each.name) for each in later_than(left, self._rotated(), older=self._older)[:1]]
+        return bool(self._waiting) or (current is not None and current.size > 0)
 
     def _is_at_end(self) -> bool:
         file, place = self._current

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from publisher.following import Candidate, Place, Route, Turn, place_bytes, place_from, route_from
@@ -105,6 +105,18 @@ def test_after_a_restart_it_goes_on_where_it_was_remembered(followed: Followed):
     followed.restart()
     followed.write("three\n")
     assert followed.read() == [b"two", b"three"]
+
+
+def test_two_rotations_between_two_looks_lose_nothing(followed: Followed):
+    followed.write("one\n")
+    assert followed.read() == [b"one"]
+    for number, line in ((1, "two\n"), (2, "three\n"), (3, "four\n")):
+        followed.path.rename(followed.path.with_name(f"items.jsonl.{number}"))
+        followed.write(line)
+    followed.path.rename(followed.path.with_name("items.jsonl.4"))
+    assert followed.read() == [b"two", b"three", b"four"]
+    followed.write("five\n")
+    assert followed.read() == [b"five"]
 
 
 def test_rotations_while_nobody_followed_are_read_in_their_order(followed: Followed):
@@ -211,6 +223,7 @@ STEPS = st.lists(st.sampled_from(["line", "part", "end", "rotate", "read", "rest
 
 
 @settings(max_examples=40)
+@example(["rotate", "line", "rotate"])
 @given(STEPS)
 def test_whatever_happens_each_line_comes_once_and_in_order(tmp_path_factory: pytest.TempPathFactory, steps: list[str]):
     story = Story(tmp_path_factory.mktemp("followed"))
