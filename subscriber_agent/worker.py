@@ -23,7 +23,6 @@ from typing import Any
 from signal_contract.creds import Creds
 from signal_contract.errors import LinkError
 from subscriber_agent import in_force
-from subscriber_agent.accounting.book import Fill, Leg
 from subscriber_agent.asking import Questions, ending_dict
 from subscriber_agent.bound import bind
 from subscriber_agent.desk import Desk
@@ -33,6 +32,7 @@ from subscriber_agent.engines.engine import EngineEvent, EngineSilent
 from subscriber_agent.following import Following
 from subscriber_agent.giving_way import GaveWay
 from subscriber_agent.journal import Journal, Stored
+from subscriber_agent.leg_news import LegNews
 from subscriber_agent.outlasting import needing_us, outlast
 from subscriber_agent.receiving.arrival import Sorted
 from subscriber_agent.receiving.catch_up import CatchUp
@@ -43,7 +43,6 @@ from subscriber_agent.receiving.receiver import DRAIN_S, Receiver
 from subscriber_agent.receiving.rounds import Kept, Report, Round
 from subscriber_agent.reconciling import Reconciling
 from subscriber_agent.rhythm import LISTEN_EVERY_S, Rhythm
-from subscriber_agent.risk.decision import text_of
 from subscriber_agent.settings.config import AgentConfig
 from subscriber_agent.settings.reload import ConfigWatcher
 from subscriber_agent.settled import Decided, Gathered, Settled
@@ -114,7 +113,7 @@ class Worker:
         self._looked_at = 0.0
         self._rhythm = Rhythm(watch_s=float(config.engine.watch_s))
         self._unnoted: AgentConfig | None = config
-        self._fills_told = 0
+        self._legs = LegNews(journal)
         self._was_connected = False
 
     async def run(self, stop: asyncio.Event, *, connect_timeout_s: float, until_drained: bool = False) -> None:
@@ -129,7 +128,7 @@ class Worker:
         )
         attendants = (*self._following.attendants(), self._life.attend())
         try:
-            self._fills_told = len(await self._disk.run(self._journal.fills))
+            await self._disk.run(self._legs.begin)
             await self._life.start()
             await self._following.note_start(datetime.now(UTC))
             # The receiving drains within its own limit, which must not be cut short from here.
@@ -373,23 +372,10 @@ class Worker:
             raise
         except EngineSilent:
             return False
-        await self._tell_legs()
+        for facts in await self._disk.brief(self._legs.new):
+            self._report("leg_filled", facts)
         self._receiver.wake_feedback()
         return is_through
-
-    async def _tell_legs(self) -> None:
-        """Say which stops and targets the engine has filled by itself since the last look."""
-        for fill in await self._disk.brief(self._new_legs):
-            facts = {"order_id": fill.order_id, "ticker": fill.ticker, "leg": fill.leg.value, "side": fill.side.value}
-            numbers = {"quantity": text_of(fill.quantity), "price": text_of(fill.price)}
-            self._report("leg_filled", facts | numbers)
-
-    def _new_legs(self) -> list[Fill]:
-        new = self._journal.fills(self._fills_told)
-        self._fills_told += len(new)
-        # A stop order of our own is told as an order.
-        legs = (each for each in new if each.leg in (Leg.STOP, Leg.TARGET))
-        return [each for each in legs if self._journal.order(each.order_id) is None]
 
     async def _heard(self, stop: asyncio.Event) -> bool:
         for row in await self._disk.brief(self._questions.ended):

@@ -1,0 +1,40 @@
+"""Which stops and targets an engine has filled by itself. On the disk's thread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from subscriber_agent.accounting.book import Fill, Leg
+from subscriber_agent.journal import Journal
+from subscriber_agent.risk.decision import text_of
+
+
+class LegNews:
+    """For one journal; what was booked before `begin` is no news."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._told = 0
+
+    def begin(self) -> None:
+        """Take all that is booked for known."""
+        self._told, _ = self._journal.last_fill()
+
+    def new(self) -> list[dict[str, Any]]:
+        """What was filled since the last call, as it is told."""
+        fills = self._journal.fills(self._told)
+        self._told += len(fills)
+        # A stop order of our own is told as an order.
+        legs = (each for each in fills if each.leg in (Leg.STOP, Leg.TARGET))
+        return [_facts(each) for each in legs if self._journal.order(each.order_id) is None]
+
+
+def _facts(fill: Fill) -> dict[str, Any]:
+    return {
+        "order_id": fill.order_id,
+        "ticker": fill.ticker,
+        "leg": fill.leg.value,
+        "side": fill.side.value,
+        "quantity": text_of(fill.quantity),
+        "price": text_of(fill.price),
+    }
