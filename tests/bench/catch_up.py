@@ -19,6 +19,7 @@ from live_path import receiving
 from wire import RISK, Wire, wired
 
 from signal_contract.codec import encode
+from signal_contract.delivery import PubAck
 from signal_contract.model import Action
 
 BARE = "bare nats-py"
@@ -33,16 +34,21 @@ _IN_FLIGHT = 512
 
 
 async def fill(wire: Wire, label: str, count: int) -> None:
-    """Publish signals of an hour ago, many in flight."""
+    """Store signals of an hour ago, many in flight; each is stored when it returns.
+
+    Without its receipts the server would be behind by tens of thousands, and drops what is too much for it.
+    """
+    receipts: list[asyncio.Future[PubAck]] = []
     at = datetime.now(UTC) - timedelta(hours=1)
     for number in range(count):
         signal = bench_signal(label, number, action=ACTIONS[number % len(ACTIONS)], at=at)
         payload = encode(signal)
         headers = wire.headers(signal.subject, payload, f"{signal.signal_id}-1")
-        await wire.publisher.publish(signal.subject, payload, headers=headers)
-        if number % _IN_FLIGHT == 0:
-            await wire.publisher.flush(60)
-    await wire.publisher.flush(60)
+        receipts.append(await wire.publisher.send_stored(signal.subject, payload, headers=headers, timeout_s=60))
+        if len(receipts) == _IN_FLIGHT:
+            await asyncio.gather(*receipts)
+            receipts.clear()
+    await asyncio.gather(*receipts)
 
 
 async def drained(*words: object) -> dict[str, Any]:
