@@ -1,7 +1,7 @@
 """The agent at work: what the receiver has on disk is decided and handed to the engine. It knows no terminal.
 
     receive → keep in one commit → acknowledge → (when all that waited has come) decide → engine
-    live, with nothing else undecided: gather → keep + decide in one commit → acknowledge → engine
+    live, with nothing else undecided: gather → keep + decide in one commit → engine, and then acknowledge
     every second: what the friend said (yes, no, flatten); every five: losses, time exits, orders without an end
     every `engine.watch_s`: the stops that we watch ourselves; every `reconcile_minutes`: ours against the engine's
 
