@@ -186,7 +186,8 @@ class Worker:
     async def keep(self, found: Sorted, *, is_drained: bool) -> Kept:
         """Have a batch on disk; its first signal with its decision, when nothing is in the way of that."""
         self._is_through_with_it = False
-        live = live_signal(found) if is_drained and not self._is_busy else None
+        is_at_rest = is_drained and not self._is_busy and self._decided is None
+        live = live_signal(found) if is_at_rest else None
         if live is None or not await self._has_turn():
             return await self._disk.run(self._receiver.record, found)
         try:
