@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 # More than any config may allow: hundreds of entries in a minute. The checks run all the same.
-_UNHINDERED = {"max_orders_per_minute": 10**6, "max_trades_per_day": 10**6, "max_losing_streak": 10**6}
+UNHINDERED = {"max_orders_per_minute": 10**6, "max_trades_per_day": 10**6, "max_losing_streak": 10**6}
 
 
 def say(text: str) -> None:
@@ -94,7 +94,7 @@ async def _agent(
         return await submit(plan, order_id)
 
     engine.submit = stamped
-    config = place.config.model_copy(update={"risk": place.config.risk.model_copy(update=_UNHINDERED)})
+    config = place.config.model_copy(update={"risk": place.config.risk.model_copy(update=UNHINDERED)})
     with Journal.open(place.journal_file) as journal, closing(Disk.threaded()) as disk:
         watcher = ConfigWatcher(place.config_file, place.config, data=place.data, creds=None)
         desk = Desk(config, journal, engine, lambda: datetime.now(UTC), user=place.creds.user, disk=disk)
