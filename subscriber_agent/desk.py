@@ -231,6 +231,8 @@ class Desk:
         if decided.intent is not None:
             outcome = await self._exiting.submit(decided.intent, self._rules)
             await self._disk.brief(self._recall, decided.gathered)
+        if self._journal.is_log_long:
+            await self._disk.run(self._journal.checkpoint)
         return Settled(
             decided.stored, decided.decision, outcome, decided.gathered.exits, decided.trades_withdrawn, decided.held
         )

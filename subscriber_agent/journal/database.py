@@ -30,9 +30,9 @@ _WRITES = re.compile(r"\s*(?:INSERT(?: OR [A-Z]+)? INTO|UPDATE|DELETE FROM) ([a-
 # Far more than there are questions of this kind; a fault, and no growth, if there ever were more.
 _MOST_REMEMBERED = 512
 
-# Writing the log back into the file takes some 10 ms: `checkpoint` does it when nothing waits. Beyond 64 MB the next
-# commit does.
-_LOG_PAGES = 16_384
+# Writing the log back into the file takes some 10 ms: `checkpoint` does it when nothing waits, and at the latest after
+# so many commits, some 4 MB. Beyond 16 MB the next commit does.
+_LOG_COMMITS, _LOG_PAGES = 32, 4096
 
 Row = tuple[Any, ...]
 _Answer = TypeVar("_Answer")
@@ -53,7 +53,7 @@ class Database:
         # The thread that is inside a transaction; 0 is none.
         self._inside = 0
         self._nested = contextlib.nullcontext()
-        self.commits = 0  # each is one fsync
+        self.commits = self._tidied_at = 0  # each is one fsync
         self.path = path
 
     @classmethod
@@ -257,6 +257,12 @@ class Database:
     def checkpoint(self) -> None:
         """Write what the log holds back into the file, as far as nobody reads from it."""
         self.rows("PRAGMA wal_checkpoint(PASSIVE)")
+        self._tidied_at = self.commits
+
+    @property
+    def is_log_long(self) -> bool:
+        """Whether `checkpoint` is due, even though somebody may be waiting."""
+        return self.commits - self._tidied_at >= _LOG_COMMITS
 
     def after_commit(self, edge: str) -> None:
         """Name a crash point that is reached once the transaction of now is on disk, whoever opened it."""

@@ -246,6 +246,11 @@ class Journal(AccountWriter, JournalReader):
         with suppress(StorageFailed):
             self._db.checkpoint()
 
+    @property
+    def is_log_long(self) -> bool:
+        """Whether `checkpoint` must not wait for a quiet moment: the log would grow by megabytes."""
+        return self._db.is_log_long
+
     def prune(self, *, before: datetime, stream_first_sequence: int | None, dry_run: bool = False) -> Pruned:
         """Remove what is older than `before` and gone from the stream (its first sequence; None: not known).
 

@@ -309,3 +309,13 @@ def test_a_dry_run_counts_and_removes_nothing(journal):
     assert prune(journal, 9, dry_run=True) == Pruned(1, 1, 0, 1)
     assert prune(journal, 9) == Pruned(1, 1, 0, 1)
     assert prune(journal, 9) == Pruned(0, 0, 0, 0)
+
+
+def test_the_log_is_written_back_after_some_commits_whoever_waits(tmp_path):
+    with Journal.open(tmp_path / "journal.sqlite") as journal:
+        journal.checkpoint()
+        while not journal.is_log_long:
+            journal.set_meta("a", str(journal.commits))
+            assert journal.commits < 100
+        journal.checkpoint()
+        assert not journal.is_log_long
