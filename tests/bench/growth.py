@@ -6,6 +6,7 @@ Full: 1 k, 10 k, 100 k and 1 M rows and 1 k and 1 M messages, some ten minutes a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import sys
 import tempfile
@@ -29,9 +30,11 @@ def bench(scale: Scale) -> Bench:
     sizes = (1_000, 20_000) if scale.is_quick else (1_000, 10_000, 100_000, 1_000_000)
     users = scale.of(1000, 50)
     result = Bench("growth", "As it grows", goals=_goals(sizes[0], sizes[-1], users))
-    with tempfile.TemporaryDirectory() as name, Crew(Path(name)) as crew:
+    with tempfile.TemporaryDirectory() as name, Crew(Path(name)) as crew, contextlib.ExitStack() as ends:
         folder = Path(name)
         small, large, crowded = (Grown(folder / each, crew) for each in ("small", "large", "crowded"))
+        for each in (small, large, crowded):
+            ends.callback(each.wire.end)
         small.filled(fillers(sizes[0]))
         large.filled(fillers(sizes[-1]))
         crowded.filled(fillers(sizes[0]))
