@@ -161,7 +161,7 @@ class Feed:
                 self._state = pull.asked(self._state, now)
                 await self._link.publish(subject, body, reply=f"{self._inbox}.{self._state.token}")
             # What cannot be asked now waits for a wake-up; it is looked at again in any case.
-            wait_s = min(max(self._state.ask_at - self._clock(), 0.05), pull.HEARTBEAT_S)
+            wait_s = min(max(self._state.due_at - self._clock(), 0.05), pull.HEARTBEAT_S)
             wait_s = pull.HEARTBEAT_S if self._state.is_held else wait_s
             # Not wait_for: up to Python 3.11 it swallows a cancellation that meets its wake-up.
             with contextlib.suppress(TimeoutError):

@@ -5,7 +5,8 @@ for the *current* token counts: asking again on every stale status makes a storm
 
     event                                   next pull
     ─────────────────────────────────────   ─────────────────────────────
-    half of the batch has arrived           now
+    half a batch or less is still to come   now, and that half counts on: the server uses up the older pull first
+    nearly as old as it may become          now: there is never a moment without one, see `occupancy`
     408 / 404 / batch completed, current    now (the pull ended as planned)
     any other status, current               after back-off, 0.1 s … 2 s
     any status, stale token                 unchanged
@@ -17,18 +18,22 @@ for the *current* token counts: asking again on every stale status makes a storm
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass, replace
 
 BATCH = 100
 EXPIRES_S = 30.0
 HEARTBEAT_S = 5.0
+_RENEW_S = EXPIRES_S - 2.0
 _WATCHDOG_S = 2.5 * HEARTBEAT_S
 _BACKOFF_FIRST_S, _BACKOFF_LAST_S = 0.1, 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """The current pull. Times are monotonic seconds; `ask_at` is when to ask (again).
+    """The current pull. Times are monotonic seconds; `ask_at` is when to ask (again), `renew_at` when it grows too old.
+
+    `left` is how many messages may still come for what was asked.
 
     `heard_at` is when the durable last gave a sign of life; from the first question on. None: not asked.
     """
@@ -37,26 +42,35 @@ class Pull:
     left: int = 0
     failures: int = 0
     ask_at: float = 0.0
+    renew_at: float = math.inf
     trouble: str = ""
     heard_at: float | None = None
     is_held: bool = False
 
     def is_due(self, now: float) -> bool:
         """Whether it is time to ask."""
-        return not self.is_held and self.ask_at <= now
+        return not self.is_held and self.due_at <= now
+
+    @property
+    def due_at(self) -> float:
+        """When it is time to ask, unless it is held."""
+        return min(self.ask_at, self.renew_at)
 
 
 def asked(pull: Pull, now: float) -> Pull:
     """A new pull has been sent."""
     heard_at = now if pull.heard_at is None else pull.heard_at
-    return replace(pull, token=pull.token + 1, left=BATCH, ask_at=now + _WATCHDOG_S, heard_at=heard_at)
+    # A batch for each half would leave pull after pull behind: eight may wait, and then the server refuses the current.
+    rest = max(pull.left, 0) if pull.left <= BATCH // 2 and now < pull.renew_at else 0
+    token, ask_at, renew_at = pull.token + 1, now + _WATCHDOG_S, now + _RENEW_S
+    return replace(pull, token=token, left=rest + BATCH, ask_at=ask_at, renew_at=renew_at, heard_at=heard_at)
 
 
 def delivered(pull: Pull, now: float) -> Pull:
     """A message has arrived."""
     left = pull.left - 1
     ask_at = now if left <= BATCH // 2 else now + _WATCHDOG_S
-    return Pull(pull.token, left, ask_at=ask_at, heard_at=now, is_held=pull.is_held)
+    return Pull(pull.token, left, ask_at=ask_at, renew_at=pull.renew_at, heard_at=now, is_held=pull.is_held)
 
 
 def told(pull: Pull, token: int, status: str, text: str, now: float) -> Pull:
@@ -66,10 +80,10 @@ def told(pull: Pull, token: int, status: str, text: str, now: float) -> Pull:
     if status == "100":
         return replace(pull, failures=0, trouble="", ask_at=now + _WATCHDOG_S, heard_at=now)
     if status in ("404", "408") or text.lower().startswith("batch completed"):
-        return replace(pull, failures=0, trouble="", ask_at=now, heard_at=now)
+        return replace(pull, left=0, failures=0, trouble="", ask_at=now, heard_at=now)
     failures = pull.failures + 1
     wait_s = min(_BACKOFF_FIRST_S * 2 ** min(failures - 1, 10), _BACKOFF_LAST_S)
-    return replace(pull, failures=failures, trouble=f"{status} {text}".strip(), ask_at=now + wait_s)
+    return replace(pull, left=0, failures=failures, trouble=f"{status} {text}".strip(), ask_at=now + wait_s)
 
 
 def held(pull: Pull) -> Pull:
@@ -84,7 +98,7 @@ def let_go(pull: Pull, now: float) -> Pull:
 
 def reconnected(pull: Pull, now: float) -> Pull:
     """The connection is new: silence counts from here on, and what went wrong before is past."""
-    return replace(pull, failures=0, trouble="", heard_at=now)
+    return replace(pull, left=0, failures=0, trouble="", heard_at=now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,3 +97,38 @@ def test_both_forms_of_ack_subject_are_read(reply):
 def test_arbitrary_replies_are_read_or_not_but_never_raise(reply):
     info = ack_info(reply)
     assert info is None or info.stream_seq >= 0
+
+
+def test_a_pull_is_renewed_before_it_ends_however_much_is_heard():
+    state = _asked()
+    for at in range(101, 128):
+        state = pull.told(state, 1, "100", "", float(at)) if at % 5 == 0 else pull.delivered(state, float(at))
+        assert not state.is_due(float(at))
+    assert state.is_due(128.0)
+    assert state.due_at < 100.0 + pull.EXPIRES_S
+    assert not pull.held(state).is_due(128.0)
+    assert not pull.asked(state, 128.0).is_due(140.0)
+
+
+def test_no_more_is_asked_for_than_a_batch_and_a_half():
+    """What the server still owes: pulls that pile up are refused, and end all at once later."""
+    state, owed, asked = _asked(), BATCH, 1
+    for number in range(2000):
+        now = 101.0 + number / 1000
+        state, owed = pull.delivered(state, now), owed - 1
+        if state.is_due(now):
+            state, owed, asked = pull.asked(state, now), owed + BATCH, asked + 1
+        assert 0 < owed <= BATCH * 1.5
+        assert state.left == owed
+    assert asked <= 2000 // BATCH + 1
+
+
+def test_what_a_pull_that_ended_still_owed_counts_no_more():
+    state = _asked()
+    for _ in range(60):
+        state = pull.delivered(state, 101.0)
+    assert pull.asked(state, 101.0).left == 40 + BATCH
+    for ended in (pull.told(state, 1, "408", "", 102.0), pull.told(state, 1, "409", "?", 102.0)):
+        assert pull.asked(ended, 103.0).left == BATCH
+    assert pull.asked(pull.reconnected(state, 102.0), 103.0).left == BATCH
+    assert pull.asked(state, 128.0).left == BATCH
