@@ -13,7 +13,7 @@ from live_agent import Agent, Slow, a_signal, publishing, revised, running
 from signal_contract.errors import DurableMissing, LinkNotLive
 from signal_contract.feedback import Privacy
 from signal_contract.model import Event
-from subscriber_agent.receiving.feed import Feed
+from subscriber_agent.receiving.feed import Feed, durable_info
 
 
 async def test_a_live_signal_costs_one_commit_before_the_engine_has_it(operator, until):
@@ -61,6 +61,17 @@ async def test_the_order_goes_out_before_the_acknowledgement(operator, until, mo
         await publish(a_signal())
         await until(lambda: len(steps) == 2, what="it is acknowledged too")
     assert (steps, agent.labels) == (["order", "ack"], ["FILLED"])
+
+
+async def test_a_burst_leaves_no_pulls_behind_that_would_keep_the_next_ones_out(operator, until):
+    config = await operator.add_user("alice", ["signals.*.*"])
+    agent = Agent(config, "alice")
+    async with running(agent, until), publishing(operator) as publish:
+        await publish(*(a_signal(f"T{number}", confidence="0.1") for number in range(900)))
+        await until(lambda: len(agent.labels) == 900, what="all are decided", timeout_s=60)
+        state = await durable_info(agent.worker._receiver._link, "alice")
+    assert 1 <= state["num_waiting"] <= 3
+    assert [facts["state"] for facts in agent.of("link")] == ["LIVE"]
 
 
 class Pondering:
