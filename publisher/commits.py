@@ -9,7 +9,6 @@ process that writes for long holds the loop up once.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,17 +18,14 @@ from typing import TypeVar
 
 from publisher.entry import Entry, Receipt, Submitted, is_intact
 from publisher.outbox import Outbox
+from signal_contract.pace import QUICK_S, Pace
 
 _Answer = TypeVar("_Answer")
 
 # What was submitted here and not read yet is known to be intact; beyond this many the signature is checked.
 _KNOWN = 4096
-# A commit on an SSD takes 0.3 to 1 ms. What takes longer than this must not hold up the connection and other tasks.
-_QUICK_S = 0.003
 # A commit of more than this takes longer on any disk.
 _MANY = 256
-# After one slow commit it takes about this share of it, commit by commit, until the disk counts as quick again.
-_FORGETS = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +53,9 @@ class Commits:
     as soon as they are synced, in their order, so that they need not be read from the file.
     """
 
-    def __init__(self, outbox: Outbox, *, quick_s: float = _QUICK_S) -> None:
+    def __init__(self, outbox: Outbox, *, quick_s: float = QUICK_S) -> None:
         self._outbox = outbox
-        self._quick_s = quick_s
-        self._typical_s = 0.0
+        self._pace = Pace(quick_s=quick_s)
         self.on_kept: Callable[[Sequence[Waiting]], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Job] = []
@@ -73,10 +68,6 @@ class Commits:
     def is_writing(self) -> bool:
         """Whether something is being committed, or about to be."""
         return not self._is_idle.is_set()
-
-    @property
-    def _is_quick(self) -> bool:
-        return self._typical_s < self._quick_s
 
     @property
     def generation(self) -> int:
@@ -103,7 +94,7 @@ class Commits:
 
     def _write(self) -> None:
         jobs, self._waiting = self._waiting, []
-        if self._is_quick and sum(len(job.entries) + len(job.receipts) for job in jobs) <= _MANY:
+        if self._pace.is_quick and sum(len(job.entries) + len(job.receipts) for job in jobs) <= _MANY:
             self._commit(jobs)
             self._committed(jobs)
         else:
@@ -111,7 +102,7 @@ class Commits:
             writing.add_done_callback(lambda _: self._committed(jobs))
 
     def _commit(self, jobs: list[_Job]) -> None:
-        began = time.perf_counter()
+        began = self._pace.now()
         receipts = [receipt for job in jobs for receipt in job.receipts]
         try:
             answers = self._outbox.write([job.entries for job in jobs], receipts, now=datetime.now(UTC))
@@ -121,7 +112,7 @@ class Commits:
         else:
             for job, answer in zip(jobs, answers, strict=True):
                 job.answer = answer
-        self._typical_s = max(time.perf_counter() - began, self._typical_s * _FORGETS)
+        self._pace.took(began)
 
     def _committed(self, jobs: list[_Job]) -> None:
         _told(jobs)
@@ -162,7 +153,7 @@ class Commits:
 
     async def brief(self, look: Callable[[], _Answer]) -> _Answer:
         """What a short look into the outbox's directory finds: at once while the disk is quick, else by a thread."""
-        return look() if self._is_quick else await asyncio.to_thread(look)
+        return look() if self._pace.is_quick else await asyncio.to_thread(look)
 
     async def close(self) -> None:
         """Wait for what is being written."""

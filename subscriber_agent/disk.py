@@ -10,14 +10,10 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, Self, TypeVar, TypeVarTuple, Unpack
 
+from signal_contract.pace import Pace
+
 _Answer = TypeVar("_Answer")
 _Arguments = TypeVarTuple("_Arguments")
-
-# Handing a call to the thread and its answer back takes 0.2 to 0.5 ms; a commit on an SSD about as long. What takes
-# longer than this, on a slow or busy disk, must not keep pings and stops waiting.
-_QUICK_S = 0.003
-# After a slow call the disk counts as slow for so many times as long: it may hold up a twentieth of the time at most.
-_REST = 20.0
 
 
 class Disk:
@@ -25,9 +21,8 @@ class Disk:
 
     def __init__(self, executor: Executor | None, clock: Callable[[], float] = time.perf_counter) -> None:
         self._executor = executor
-        self._clock = clock
         self._under_way: set[Future[Any]] = set()
-        self._slow_until = 0.0
+        self._pace = Pace(clock)
 
     @classmethod
     def threaded(cls) -> Self:
@@ -55,18 +50,16 @@ class Disk:
         Done at once in the caller's thread, as long as the disk is quick and nobody else is at it. Another process that
         writes for long, such as a prune, holds that up once.
         """
-        if self._executor is not None and (self._under_way or self._clock() < self._slow_until):
+        if self._executor is not None and (self._under_way or not self._pace.is_quick):
             return await self.run(self._timed, call, *arguments)
         return self._timed(call, *arguments)
 
     def _timed(self, call: Callable[[Unpack[_Arguments]], _Answer], *arguments: *_Arguments) -> _Answer:
-        began = self._clock()
+        began = self._pace.now()
         try:
             return call(*arguments)
         finally:
-            now = self._clock()
-            if now - began > _QUICK_S:
-                self._slow_until = now + (now - began) * _REST
+            self._pace.took(began)
 
     def close(self) -> None:
         """Wait for the last call and end the thread."""
