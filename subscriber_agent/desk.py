@@ -73,18 +73,7 @@ class Desk:
         self._recorder = Recorder(journal, engine, self._situation, self._keeper, clock)
         self._closing = Closing(journal, engine, self._keeper, self._situation, self._server_now, user=user)
         self._handover = Handover(journal, engine, clock, self._disk, self._recorder, self._told)
-        self._protecting = Protecting(
-            journal,
-            engine.capabilities,
-            self._recorder,
-            self._situation,
-            self._handover,
-            clock,
-            self._disk,
-            self._told,
-            user=user,
-            release_s=release_s,
-        )
+        self._protecting = self._made_protecting(user, release_s)
         self._exiting = Exiting(journal, self._handover, self._protecting, self._disk, self._told)
         self._deciding = Deciding(
             journal,
@@ -96,19 +85,7 @@ class Desk:
             user=user,
             skew_s=self._skew_s,
         )
-        self._recovering = Recovering(
-            journal,
-            self._handover,
-            self._exiting,
-            self._recorder,
-            self._situation,
-            self._closing,
-            self._keeper,
-            clock,
-            self._disk,
-            self._deciding.decided,
-            self._told,
-        )
+        self._recovering = self._made_recovering()
         self._unasked = Unasked(
             journal,
             self._situation,
@@ -121,6 +98,35 @@ class Desk:
         self.clock_skew_s: float | None = 0.0
         self.drift_s: Callable[[], float] = lambda: 0.0
         self.tell: Callable[[str, dict[str, Any]], None] = lambda event, facts: None
+
+    def _made_protecting(self, user: str, release_s: float) -> Protecting:
+        return Protecting(
+            self._journal,
+            self._engine.capabilities,
+            self._recorder,
+            self._situation,
+            self._handover,
+            self._clock,
+            self._disk,
+            self._told,
+            user=user,
+            release_s=release_s,
+        )
+
+    def _made_recovering(self) -> Recovering:
+        return Recovering(
+            self._journal,
+            self._handover,
+            self._exiting,
+            self._recorder,
+            self._situation,
+            self._closing,
+            self._keeper,
+            self._clock,
+            self._disk,
+            self._deciding.decided,
+            self._told,
+        )
 
     @property
     def engine(self) -> Engine:

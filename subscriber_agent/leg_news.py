@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from subscriber_agent.accounting.book import Fill, Leg
+from subscriber_agent.accounting.ledger_rows import fill_as_dict
 from subscriber_agent.journal import Journal
-from subscriber_agent.risk.decision import text_of
 
 
 class LegNews:
@@ -30,11 +30,5 @@ class LegNews:
 
 
 def _facts(fill: Fill) -> dict[str, Any]:
-    return {
-        "order_id": fill.order_id,
-        "ticker": fill.ticker,
-        "leg": fill.leg.value,
-        "side": fill.side.value,
-        "quantity": text_of(fill.quantity),
-        "price": text_of(fill.price),
-    }
+    # When it is told is said beside it.
+    return {name: value for name, value in fill_as_dict(fill).items() if name != "at"}

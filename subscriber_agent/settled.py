@@ -9,6 +9,7 @@ from typing import Any
 
 from signal_contract.tracing import TRACEPARENT, trace_of
 from subscriber_agent.accounting.book import Fill, Leg, Position
+from subscriber_agent.accounting.ledger_rows import fill_as_dict
 from subscriber_agent.engines.engine import Account, Holding, Outcome
 from subscriber_agent.journal import OrderIntent, Stored
 from subscriber_agent.risk.decision import Decision, instant_text, text_of
@@ -107,7 +108,7 @@ class Settled:
             **({} if (trace := trace_of(signal.meta)) is None else {TRACEPARENT: trace}),
             "decision": self.decision.as_dict() if self.document is None else self.document,
             "outcome": None if self.outcome is None else self.outcome.as_dict(),
-            "exits": [_fill_dict(each) for each in self.exits],
+            "exits": [fill_as_dict(each) for each in self.exits],
         }
 
     def withdrawn_dict(self) -> dict[str, Any]:
@@ -183,16 +184,4 @@ def _position_dict(position: Position) -> dict[str, Any]:
         "last_price": None if last is None else text_of(last),
         "opened_at": instant_text(position.opened_at),
         "opened_by": position.opened_by,
-    }
-
-
-def _fill_dict(fill: Fill) -> dict[str, Any]:
-    return {
-        "order_id": fill.order_id,
-        "ticker": fill.ticker,
-        "side": fill.side.value,
-        "leg": fill.leg.value,
-        "quantity": text_of(fill.quantity),
-        "price": text_of(fill.price),
-        "at": instant_text(fill.at),
     }

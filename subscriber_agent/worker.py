@@ -206,10 +206,11 @@ class Worker:
 
     async def _has_turn(self) -> bool:
         """Take the turn for a live signal, from whoever only looks after what is open; False: it is not to be had."""
-        if self._turn.locked():
-            now = asyncio.get_running_loop().time()
-            if not self._rhythm.may_give_way(now) or not self._desk.give_way():
-                return False
+        if not self._turn.locked():
+            return await self._turn.acquire()
+        now = asyncio.get_running_loop().time()
+        if not self._rhythm.may_give_way(now) or not self._desk.give_way():
+            return False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_MAKES_WAY_S):
                 return await self._turn.acquire()

@@ -23,7 +23,7 @@ def event_as_dict(event: LedgerEvent) -> dict[str, Any]:
         case Marked(at, equity):
             return {"type": "marked", "at": instant_text(at), "equity_usd": text_of(equity)}
         case Traded(fill):
-            return {"type": TRADED, **_fill_dict(fill)}
+            return {"type": TRADED, **fill_as_dict(fill)}
         case Latched(kind, day, at):
             return {"type": "latched", "kind": kind.value, "day": day.isoformat(), "at": instant_text(at)}
     worth = text_of(event.equity_usd)
@@ -47,7 +47,8 @@ def event_from_dict(body: Mapping[str, Any]) -> LedgerEvent:
     raise ValueError(f"{kind!r} is not an event of the ledger")
 
 
-def _fill_dict(fill: Fill) -> dict[str, Any]:
+def fill_as_dict(fill: Fill) -> dict[str, Any]:
+    """An execution as it is told and kept."""
     # Stop, target, catalyst and sector stay in the journal's own row of the fill: the ledger does not look at them.
     return {
         "order_id": fill.order_id,

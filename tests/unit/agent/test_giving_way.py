@@ -19,8 +19,13 @@ class Thoughtful(Broker):
     over = ""
     given_up = 0
 
+    def __init__(self, *foreign, **how):
+        super().__init__(*foreign, **how)
+        self.is_asked = asyncio.Event()
+
     async def _thought_about(self, question):
         if self.over == question:
+            self.is_asked.set()
             try:
                 await asyncio.Event().wait()
             finally:
@@ -45,11 +50,14 @@ def journal(tmp_path):
         yield opened
 
 
-async def _broken_off(looking, desk, *, after=0.05):
+async def _broken_off(looking, watched):
+    """Ask for the turn once the engine thinks about it; the looking, and whether it may be broken off."""
+    watched.engine.is_asked.clear()
     task = asyncio.ensure_future(looking)
-    await asyncio.sleep(after)
-    is_taken = desk.give_way()
-    await asyncio.wait([task], timeout=0.2)
+    async with asyncio.timeout(10):
+        await watched.engine.is_asked.wait()
+    is_taken = watched.desk.give_way()
+    await asyncio.wait([task], timeout=10 if is_taken else 0.2)
     return task, is_taken
 
 
@@ -59,7 +67,7 @@ async def test_a_question_is_broken_off_is_no_fault_and_is_asked_again(journal, 
     watched = Watched(journal, Thoughtful(clock=clock), clock=clock, risk=RISK)
     await watched.settled(a_signal())
     watched.engine.over = over
-    task, is_taken = await _broken_off(watched.desk.tend(), watched.desk)
+    task, is_taken = await _broken_off(watched.desk.tend(), watched)
     assert is_taken
     with pytest.raises(GaveWay):
         task.result()
@@ -75,7 +83,7 @@ async def test_the_prices_that_our_own_stops_wait_for_are_not_given_up(journal):
     assert await watched.settled(a_signal()) == ["FILLED"]
     watched.engine.over = "quote"
     for looking in (watched.desk.watch, watched.desk.tend):
-        task, is_taken = await _broken_off(looking(), watched.desk)
+        task, is_taken = await _broken_off(looking(), watched)
         assert (is_taken, task.done()) == (False, False)
         task.cancel()
         await asyncio.wait([task])
@@ -87,7 +95,7 @@ async def test_a_wish_to_close_everything_does_not_give_way(journal):
     assert await watched.settled(a_signal()) == ["FILLED"]
     journal.request_flatten("enough", clock())
     watched.engine.over = "account"
-    task, is_taken = await _broken_off(watched.desk.tend(), watched.desk)
+    task, is_taken = await _broken_off(watched.desk.tend(), watched)
     assert (is_taken, task.done()) == (False, False)
     task.cancel()
     await asyncio.wait([task])
